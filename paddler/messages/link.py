@@ -1,0 +1,177 @@
+"""Frames between agent and balancer: one msgpack message per binary frame.
+
+The agent dials `/api/v1/agent_socket/{agent_id}` and sends `Hello` first; the
+balancer answers with `Welcome` or `Refused`. Request ids are numbers the
+balancer hands out, unique within one link. Neither side waits for a consumer
+while it reads: frames are decoded and posted.
+
+The protocol's version changes whenever a frame's meaning does; both ends must
+speak the same one.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from paddler.messages.agents import ApplicationStatus, Issue
+from paddler.messages.embeddings import EmbeddingDocument, EmbeddingResult
+from paddler.messages.generation import GenerationEvent, GenerationTask
+from paddler.messages.state import ApplicableState
+
+PROTOCOL_VERSION = 1
+
+MAX_FRAME_BYTES = 256 * 1024 * 1024
+"""Largest frame either end accepts; the request body limit is far below."""
+
+
+class Hello(msgspec.Struct, frozen=True, tag="hello", kw_only=True):
+    """The agent introduces itself."""
+
+    protocol_version: int
+    name: str | None
+    slots: int
+    paddler_version: str
+    llama_cpp_version: str
+
+
+class Download(msgspec.Struct, frozen=True, kw_only=True):
+    """A download or load in progress; `total_bytes` 0 with `indeterminate`."""
+
+    filename: str
+    current_bytes: int
+    total_bytes: int
+    indeterminate: bool
+
+
+class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """The model an agent serves now.
+
+    `metadata` are the GGUF keys with scalar values. `context_tokens` is one
+    slot's context. `chat_template` is the template in use, override or not.
+    """
+
+    path: str
+    name: str
+    metadata: dict[str, str]
+    chat_template: str | None
+    uses_chat_template_override: bool
+    can_generate: bool
+    can_embed: bool
+    supports_images: bool
+    context_tokens: int
+    n_parameters: int
+    size_bytes: int
+
+
+class AgentStatus(msgspec.Struct, frozen=True, tag="status", kw_only=True):
+    """The agent's condition, sent whenever it changes.
+
+    Requests are given to an agent only while `model` is set and
+    `applied_version` is the version the balancer told it to apply.
+    """
+
+    status: ApplicationStatus
+    applied_version: int | None
+    slots_total: int
+    model: ModelDescription | None
+    download: Download | None
+    issues: list[Issue]
+    prefill_tokens_per_s: float | None = None
+
+
+class RequestEvents(msgspec.Struct, frozen=True, array_like=True):
+    """What one request has to tell, in order."""
+
+    request_id: int
+    events: list[GenerationEvent]
+
+
+class EventBatch(msgspec.Struct, frozen=True, tag="events"):
+    """The events of all slots since the last frame: one frame per decode step."""
+
+    batch: list[RequestEvents]
+
+
+class EmbeddingEvents(msgspec.Struct, frozen=True, tag="embeddings"):
+    """Results for a chunk of documents; `done` ends the chunk."""
+
+    request_id: int
+    results: list[EmbeddingResult]
+    done: bool
+    error: str | None = None
+
+
+class HandedOver(msgspec.Struct, frozen=True, tag="handed_over"):
+    """The agent gives requests back unfinished; another agent may continue them."""
+
+    request_ids: list[int]
+    reason: str
+
+
+class Leaving(msgspec.Struct, frozen=True, tag="leaving"):
+    """The agent shuts down and takes no more requests."""
+
+    reason: str
+
+
+FromAgent = Hello | AgentStatus | EventBatch | EmbeddingEvents | HandedOver | Leaving
+
+
+class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
+    """The agent is registered."""
+
+    balancer_version: str
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """The agent is not registered; the balancer closes the link after this."""
+
+    reason: str
+
+
+class ApplyState(msgspec.Struct, frozen=True, tag="apply_state"):
+    """Apply `state`; a newer version cancels an older attempt.
+
+    Requests in flight get `drain_timeout_s` to finish before they are handed
+    back.
+    """
+
+    version: int
+    state: ApplicableState
+    drain_timeout_s: float
+
+
+class Resume(msgspec.Struct, frozen=True, kw_only=True):
+    """Where another agent left a generation.
+
+    `token_ids` were generated already; their text was sent up to
+    `n_sent_chars` characters. Usage and limits count on from them.
+    """
+
+    token_ids: list[int]
+    n_sent_chars: int
+
+
+class Generate(msgspec.Struct, frozen=True, tag="generate", kw_only=True):
+    """Run a generation. `prefix_chain` are hashes of the growing prompt."""
+
+    request_id: int
+    task: GenerationTask
+    prefix_chain: list[int] = []
+    resume: Resume | None = None
+
+
+class Embed(msgspec.Struct, frozen=True, tag="embed", kw_only=True):
+    """Embed documents; vectors come back as the model's pooling makes them."""
+
+    request_id: int
+    documents: list[EmbeddingDocument]
+
+
+class CancelRequest(msgspec.Struct, frozen=True, tag="cancel"):
+    """Nobody waits for this request any more."""
+
+    request_id: int
+
+
+ToAgent = Welcome | Refused | ApplyState | Generate | Embed | CancelRequest
