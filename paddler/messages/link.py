@@ -11,6 +11,8 @@ speak the same one.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from paddler.messages.agents import ApplicationStatus, Issue
@@ -114,7 +116,24 @@ class Leaving(msgspec.Struct, frozen=True, tag="leaving"):
     reason: str
 
 
-FromAgent = Hello | AgentStatus | EventBatch | EmbeddingEvents | HandedOver | Leaving
+class SlotReport(msgspec.Struct, frozen=True, array_like=True):
+    """One slot: `state` is free, prefill or decode; tokens in its KV cache."""
+
+    state: Literal["free", "prefill", "decode"]
+    cached_tokens: int
+
+
+class LoadReport(msgspec.Struct, frozen=True, tag="load", kw_only=True):
+    """The slots now, sent at most a few times a second while they change."""
+
+    slots: list[SlotReport]
+    generated_tokens_per_s: float
+    prompt_cache_bytes: int
+
+
+FromAgent = (
+    Hello | AgentStatus | LoadReport | EventBatch | EmbeddingEvents | HandedOver | Leaving
+)
 
 
 class Welcome(msgspec.Struct, frozen=True, tag="welcome"):

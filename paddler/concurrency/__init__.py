@@ -1,0 +1,1 @@
+"""Trio building blocks without any knowledge of the domain."""
