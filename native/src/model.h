@@ -1,0 +1,19 @@
+// A loaded model, shared by engines, embedders and template sets.
+#pragma once
+
+#include "llama.h"
+#include "paddler_engine.h"
+
+#include <string>
+
+struct pdl_model {
+    llama_model *model = nullptr;
+    const llama_vocab *vocab = nullptr;
+    std::string path;
+
+    ~pdl_model() {
+        if (model != nullptr) {
+            llama_model_free(model);
+        }
+    }
+};
