@@ -16,9 +16,9 @@ from typing import Literal
 import msgspec
 
 from paddler.messages.agents import ApplicationStatus, Issue
-from paddler.messages.embeddings import EmbeddingDocument, EmbeddingResult
+from paddler.messages.embeddings import EmbeddingDocument, EmbeddingResult, Normalization
 from paddler.messages.generation import GenerationEvent, GenerationTask
-from paddler.messages.state import ApplicableState
+from paddler.messages.state import ApplicableState, PoolingType
 
 PROTOCOL_VERSION = 1
 
@@ -50,6 +50,7 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
 
     `metadata` are the GGUF keys with scalar values. `context_tokens` is one
     slot's context. `chat_template` is the template in use, override or not.
+    `pooling_type` is what embeddings are pooled with, None without embeddings.
     """
 
     path: str
@@ -63,6 +64,7 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
     context_tokens: int
     n_parameters: int
     size_bytes: int
+    pooling_type: PoolingType | None = None
 
 
 class AgentStatus(msgspec.Struct, frozen=True, tag="status", kw_only=True):
@@ -163,12 +165,13 @@ class ApplyState(msgspec.Struct, frozen=True, tag="apply_state"):
 class Resume(msgspec.Struct, frozen=True, kw_only=True):
     """Where another agent left a generation.
 
-    `token_ids` were generated already; their text was sent up to
-    `n_sent_chars` characters. Usage and limits count on from them.
+    `token_ids` were generated already; the client has the first `n_sent_bytes`
+    UTF-8 bytes of the text that was emitted for them. Usage and limits count
+    on from them.
     """
 
     token_ids: list[int]
-    n_sent_chars: int
+    n_sent_bytes: int
 
 
 class Generate(msgspec.Struct, frozen=True, tag="generate", kw_only=True):
@@ -181,10 +184,11 @@ class Generate(msgspec.Struct, frozen=True, tag="generate", kw_only=True):
 
 
 class Embed(msgspec.Struct, frozen=True, tag="embed", kw_only=True):
-    """Embed documents; vectors come back as the model's pooling makes them."""
+    """Embed documents; the agent normalizes what the model's pooling makes of them."""
 
     request_id: int
     documents: list[EmbeddingDocument]
+    normalization: Normalization = "None"
 
 
 class CancelRequest(msgspec.Struct, frozen=True, tag="cancel"):
