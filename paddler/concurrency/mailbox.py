@@ -57,6 +57,16 @@ class Mailbox(Generic[T]):
         self._closed = True
         self._changed.set()
 
+    def close_with(self, item: T) -> None:
+        """Append a last item, also past the capacity, and close.
+
+        For the one item that says how it ended; after `close` it is dropped.
+        """
+        if self._closed:
+            return
+        self._items.append(item)
+        self.close()
+
     async def take(self) -> list[T]:
         """Wait for at least one item and take all; cancelling loses nothing.
 

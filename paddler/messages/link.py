@@ -27,13 +27,32 @@ MAX_FRAME_BYTES = 256 * 1024 * 1024
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello", kw_only=True):
-    """The agent introduces itself."""
+    """The agent introduces itself.
+
+    `applied_version` is the state it serves already, if it comes back after a
+    lost link: a balancer that wants that same version leaves it in place.
+    """
 
     protocol_version: int
     name: str | None
     slots: int
     paddler_version: str
     llama_cpp_version: str
+    applied_version: int | None = None
+
+
+class HelloHeader(msgspec.Struct, frozen=True, tag="hello"):
+    """The part of `Hello` that every protocol version has."""
+
+    protocol_version: int
+
+
+class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat"):
+    """Proof of life, both ways.
+
+    The balancer sends one every few seconds and the agent answers each with
+    one of its own, so that either end notices a peer that fell silent.
+    """
 
 
 class Download(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,7 +153,14 @@ class LoadReport(msgspec.Struct, frozen=True, tag="load", kw_only=True):
 
 
 FromAgent = (
-    Hello | AgentStatus | LoadReport | EventBatch | EmbeddingEvents | HandedOver | Leaving
+    Hello
+    | AgentStatus
+    | LoadReport
+    | EventBatch
+    | EmbeddingEvents
+    | HandedOver
+    | Leaving
+    | Heartbeat
 )
 
 
@@ -151,9 +177,10 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
 
 
 class ApplyState(msgspec.Struct, frozen=True, tag="apply_state"):
-    """Apply `state`; a newer version cancels an older attempt.
+    """Apply `state`; a later frame cancels the attempt of an earlier one.
 
-    Requests in flight get `drain_timeout_s` to finish before they are handed
+    `version` names the state's content: equal versions are equal states, also
+    across restarts of the balancer. It has no order. Requests in flight get `drain_timeout_s` to finish before they are handed
     back.
     """
 
@@ -197,4 +224,4 @@ class CancelRequest(msgspec.Struct, frozen=True, tag="cancel"):
     request_id: int
 
 
-ToAgent = Welcome | Refused | ApplyState | Generate | Embed | CancelRequest
+ToAgent = Welcome | Refused | ApplyState | Generate | Embed | CancelRequest | Heartbeat
