@@ -1,0 +1,9 @@
+"""The agents that are connected, what they serve, and what they are told.
+
+- `channel`: what a link needs of its transport.
+- `agents`: one agent's record, and how the management service shows it.
+- `agent_link`: one connection: frames in, frames out, requests in flight.
+- `fleet`: all of them.
+- `rollout`: which agents swap to a new state next; pure.
+- `desired_state`: what the operator asked for, stored and rolled out.
+"""
