@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -71,6 +70,7 @@ class FileStateDatabase:
 
 def _read(path: Path) -> bytes:
     try:
+        _temporary(path).unlink(missing_ok=True)
         return path.read_bytes()
     except FileNotFoundError:
         return b""
@@ -79,23 +79,27 @@ def _read(path: Path) -> bytes:
         raise DatabaseUnusable(message) from error
 
 
+def _temporary(path: Path) -> Path:
+    """Always the same name, so that a killed process leaves one file at most."""
+    target = path.resolve()
+    return target.with_name(f".{target.name}.tmp")
+
+
 def _replace(path: Path, content: bytes) -> None:
     try:
         target = path.resolve()
-        descriptor, temporary = tempfile.mkstemp(
-            dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"
-        )
+        temporary = _temporary(path)
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+            with os.fdopen(os.open(temporary, flags, mode), "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            if target.exists():
-                Path(temporary).chmod(target.stat().st_mode & 0o777)
-            Path(temporary).replace(target)
+            temporary.replace(target)
         except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                Path(temporary).unlink()
+            with contextlib.suppress(OSError):
+                temporary.unlink()
             raise
         directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:

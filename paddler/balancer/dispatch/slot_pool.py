@@ -1,0 +1,226 @@
+"""Slots, leases and waiters: every grant is one synchronous step.
+
+Invariants, whatever happens in whatever order:
+- an agent never has more leases than slots by a grant (an agent whose slots
+  shrink keeps the leases it has);
+- nobody waits while a slot that it could use is free;
+- among waiters that could use a slot, the one that arrived first gets it;
+- a withdrawn waiter leaves no trace.
+
+Knows no clock and no tasks: a waiter is told through its `on_settled`.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from paddler.balancer.dispatch.errors import DispatchError, ShuttingDown
+from paddler.balancer.dispatch.requests import RequestKind, SlotHints
+
+
+class AgentSlots:
+    """One connected agent as dispatch sees it; made by `SlotPool.join`.
+
+    Reading is free; only the pool changes anything.
+    """
+
+    __slots__ = ("link_id", "n_leased", "n_slots", "serves", "state_version")
+
+    def __init__(self, link_id: int) -> None:
+        self.link_id = link_id
+        self.n_slots = 0
+        self.n_leased = 0
+        self.serves: frozenset[RequestKind] = frozenset()
+        self.state_version: int | None = None
+
+    def can_take(self, hints: SlotHints) -> bool:
+        """Whether a slot is free here that such a request could use."""
+        return self.n_leased < self.n_slots and self.could_serve(hints)
+
+    def could_serve(self, hints: SlotHints) -> bool:
+        """The same, were a slot free."""
+        return hints.kind in self.serves and (
+            hints.state_version is None or hints.state_version == self.state_version
+        )
+
+
+class Router(Protocol):
+    """Chooses among agents that can take a request."""
+
+    def choose(self, candidates: list[AgentSlots], hints: SlotHints) -> AgentSlots:
+        """One of `candidates`, which are at least one."""
+
+
+class Lease:
+    """One slot of the agent behind `link_id`, until it is released.
+
+    `arrival` is the request's place in the order of arrival: with it, a
+    request that lost its agent waits ahead of all that came after it.
+    `state_version` is what the agent serves while the lease lasts.
+    """
+
+    __slots__ = ("agent", "arrival", "hints", "link_id", "released", "state_version")
+
+    def __init__(self, agent: AgentSlots, hints: SlotHints, arrival: int) -> None:
+        self.agent = agent
+        self.link_id = agent.link_id
+        self.state_version = agent.state_version
+        self.hints = hints
+        self.arrival = arrival
+        self.released = False
+
+
+class Waiter:
+    """A request that waits; it ends with a lease, an error or its withdrawal."""
+
+    __slots__ = ("_on_settled", "arrival", "error", "hints", "lease")
+
+    def __init__(self, hints: SlotHints, arrival: int, on_settled: Callable[[], None]) -> None:
+        self.hints = hints
+        self.arrival = arrival
+        self.lease: Lease | None = None
+        self.error: DispatchError | None = None
+        self._on_settled = on_settled
+
+    def settle(self) -> None:
+        """Tell the waiting task that `lease` or `error` is there."""
+        self._on_settled()
+
+
+def _arrival_of(waiter: Waiter) -> int:
+    return waiter.arrival
+
+
+class SlotPool:
+    """All slots and everyone who wants one.
+
+    Args:
+        router: Chooses where several agents have a free slot.
+        on_change: Called after leases, slots or waiters changed.
+    """
+
+    def __init__(self, router: Router, on_change: Callable[[], None]) -> None:
+        self._router = router
+        self._on_change = on_change
+        self._agents: dict[int, AgentSlots] = {}
+        self._waiters: list[Waiter] = []
+        self._arrivals = itertools.count(1)
+        self._link_ids = itertools.count(1)
+        self._closed = False
+
+    @property
+    def agents(self) -> Iterable[AgentSlots]:
+        """Everyone connected, in the order they joined."""
+        return self._agents.values()
+
+    @property
+    def n_waiting(self) -> int:
+        """Requests that wait."""
+        return len(self._waiters)
+
+    @property
+    def closed(self) -> bool:
+        """No more grants."""
+        return self._closed
+
+    def next_arrival(self) -> int:
+        """The place of a request that arrives now."""
+        return next(self._arrivals)
+
+    def join(self) -> AgentSlots:
+        """A new agent, without slots until `update`."""
+        agent = AgentSlots(next(self._link_ids))
+        self._agents[agent.link_id] = agent
+        self._on_change()
+        return agent
+
+    def update(
+        self,
+        agent: AgentSlots,
+        *,
+        n_slots: int,
+        serves: frozenset[RequestKind],
+        state_version: int | None,
+    ) -> None:
+        """Set what `agent` offers now and serve waiters that can use it."""
+        agent.n_slots = n_slots
+        agent.serves = serves
+        agent.state_version = state_version
+        if agent.link_id in self._agents:
+            self._serve_from(agent)
+            self._on_change()
+
+    def leave(self, agent: AgentSlots) -> None:
+        """Forget `agent`; its leases may still be released, to no effect."""
+        agent.n_slots = 0
+        agent.serves = frozenset()
+        self._agents.pop(agent.link_id, None)
+        self._on_change()
+
+    def try_lease(self, hints: SlotHints, arrival: int) -> Lease | None:
+        """A lease if a free slot fits now, which means that no waiter could use it."""
+        if self._closed:
+            return None
+        candidates = [agent for agent in self._agents.values() if agent.can_take(hints)]
+        if not candidates:
+            return None
+        lease = self._grant(self._router.choose(candidates, hints), hints, arrival)
+        self._on_change()
+        return lease
+
+    def wait(self, hints: SlotHints, arrival: int, on_settled: Callable[[], None]) -> Waiter:
+        """Queue up by `arrival`, after `try_lease` found nothing.
+
+        `on_settled` is called once, synchronously, when a lease or an error is
+        there; never after `withdraw`.
+        """
+        waiter = Waiter(hints, arrival, on_settled)
+        bisect.insort(self._waiters, waiter, key=_arrival_of)
+        self._on_change()
+        return waiter
+
+    def withdraw(self, waiter: Waiter) -> None:
+        """Stop waiting; a lease that came meanwhile goes to the next waiter."""
+        if waiter.lease is not None:
+            self.release(waiter.lease)
+        elif waiter.error is None:
+            self._waiters.remove(waiter)
+            self._on_change()
+
+    def release(self, lease: Lease) -> None:
+        """Free the slot and hand it to the first waiter that may use it; idempotent."""
+        if lease.released:
+            return
+        lease.released = True
+        lease.agent.n_leased -= 1
+        self._serve_from(lease.agent)
+        self._on_change()
+
+    def close(self) -> None:
+        """Grant nothing any more; waiters get `ShuttingDown`."""
+        self._closed = True
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.error = ShuttingDown()
+            waiter.settle()
+        self._on_change()
+
+    def _grant(self, agent: AgentSlots, hints: SlotHints, arrival: int) -> Lease:
+        agent.n_leased += 1
+        return Lease(agent, hints, arrival)
+
+    def _serve_from(self, agent: AgentSlots) -> None:
+        if not self._waiters or self._closed:
+            return
+        position = 0
+        while agent.n_leased < agent.n_slots and position < len(self._waiters):
+            waiter = self._waiters[position]
+            if not agent.could_serve(waiter.hints):
+                position += 1
+                continue
+            del self._waiters[position]
+            waiter.lease = self._grant(agent, waiter.hints, waiter.arrival)
+            waiter.settle()
