@@ -1,0 +1,51 @@
+// How many prompt tokens go into the next batch, and whose.
+//
+// Pure arithmetic over measured times; knows neither llama.cpp nor slots.
+// A batch that also decodes may take `budget_ms`: the prefill part gets what
+// the decode part leaves of it. A batch that only prefills may take longer,
+// so that it is efficient, but not so long that a newcomer waits for seconds.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace paddler {
+
+struct PrefillDemand {
+    int32_t slot;
+    int32_t n_remaining; // prompt tokens still to decode
+    uint64_t arrival;    // smaller: came earlier
+};
+
+struct PrefillShare {
+    int32_t slot;
+    int32_t n_tokens;
+};
+
+class PrefillPlanner {
+public:
+    PrefillPlanner(int32_t budget_ms, int32_t n_batch);
+
+    // Shares for a batch that already holds n_decoding tokens. Shortest
+    // remaining prompt first, which gives the lowest mean time to first token;
+    // every fourth batch begins with the oldest, so that none starves.
+    std::vector<PrefillShare> plan(int32_t n_decoding, std::vector<PrefillDemand> demands);
+
+    // What a batch took.
+    void observe(int32_t n_decoding, int32_t n_prefill, double elapsed_ms);
+
+    // Moving average; 0 before the first prefill.
+    double prefill_tokens_per_s() const;
+
+private:
+    int32_t allowance(int32_t n_decoding) const;
+    double decode_ms(int32_t n_decoding) const;
+
+    int32_t budget_ms_;
+    int32_t n_batch_;
+    uint64_t n_plans_ = 0;
+    double ms_per_prefill_token_ = 0.0;
+    std::vector<double> decode_ms_; // by number of decoding slots, 0: not measured
+};
+
+} // namespace paddler
