@@ -3,7 +3,8 @@
  * Thin C functions over llama.cpp's common/chat.h and
  * common/json-schema-to-grammar.h; JSON in, JSON out. Same rules as
  * paddler_engine.h: no exception crosses, every failure has a message.
- * Any thread may call them; one template set may be used by several at once.
+ * Any thread may call them; one template set may be used by several at once
+ * (renderings of one set wait for each other).
  */
 #ifndef PADDLER_CHAT_H
 #define PADDLER_CHAT_H
@@ -18,34 +19,42 @@ extern "C" {
 
 typedef struct pdl_chat_templates pdl_chat_templates;
 
-/* The model's template, or override_source instead if it is not NULL.
+/* The model's template, or override_source instead if it is not NULL. model
+ * may be NULL when there is an override: then no tokens are resolved.
  * PDL_NOT_FOUND: neither is there. PDL_BAD_TEMPLATE: does not compile. */
 int32_t pdl_chat_open(const pdl_model *model, const char *override_source,
                       pdl_chat_templates **templates, pdl_error *error);
 void pdl_chat_free(pdl_chat_templates *templates);
 
-/* Compiles a template without a model. */
-int32_t pdl_chat_check(const char *source, pdl_error *error);
+/* The source in use. */
+int32_t pdl_chat_source(const pdl_chat_templates *templates, char **source, pdl_error *error);
 
 /* Renders a conversation. request: JSON object with
- *   messages (OpenAI shape), tools (OpenAI shape), tool_choice ("auto",
- *   "required", "none"), parallel_tool_calls, add_generation_prompt,
- *   enable_thinking, template_arguments (object of JSON texts), json_schema.
+ *   messages (OpenAI shape; images as parts of type "media_marker" with text),
+ *   tools (OpenAI shape), tool_choice ("auto", "required", "none"),
+ *   parallel_tool_calls, add_generation_prompt, enable_thinking,
+ *   template_arguments (object of JSON texts), json_schema (JSON text).
  * rendered: JSON object with
- *   prompt, grammar, grammar_lazy, grammar_trigger_patterns [str],
- *   grammar_trigger_tokens [int], grammar_prefix, preserved_tokens [int],
- *   additional_stops [str], supports_thinking, thinking_start, thinking_ends
- *   [str], thinking_forced_open, tool_call_markers [str], format, parser
- *   (opaque: pass to pdl_chat_parse), message_starts [byte offsets into
- *   prompt where a user message begins]. */
+ *   prompt: to be tokenized with special tokens added and parsed
+ *   message_starts: [byte offsets into prompt where a user message begins]
+ *   grammar: GBNF with the root rule "root", or ""
+ *   grammar_lazy, grammar_trigger_patterns [str], grammar_trigger_tokens [int]
+ *   grammar_prefix: what the grammar accepts before generation starts
+ *   preserved_tokens [int], additional_stops [str]
+ *   supports_thinking
+ *   initial_class, markers [{text, when, becomes, emit}]: as pdl_class_marker
+ *   tool_calls_recognizable: the format of tool calls is known
+ *   parser: opaque text for pdl_chat_parse
+ * PDL_BAD_TEMPLATE: the template refuses the conversation. PDL_BAD_SCHEMA: no
+ * grammar can be made of json_schema or of a tool's parameters. */
 int32_t pdl_chat_render(const pdl_chat_templates *templates, const char *request,
                         char **rendered, pdl_error *error);
 
-/* Parses the whole output of a generation. parser: the object that
+/* Parses the whole output of a generation (n_bytes of UTF-8). parser: what
  * pdl_chat_render returned as `parser`. message: JSON object with content,
  * reasoning_content, tool_calls [{id, name, arguments}]. PDL_UNPARSABLE: the
  * text does not fit the format. */
-int32_t pdl_chat_parse(const char *parser, const char *text, int32_t is_partial,
+int32_t pdl_chat_parse(const char *parser, const char *text, int32_t n_bytes,
                        char **message, pdl_error *error);
 
 /* GBNF for a JSON Schema (text); PDL_BAD_SCHEMA says what is wrong with it. */

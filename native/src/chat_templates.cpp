@@ -1,0 +1,170 @@
+#include "chat_templates.h"
+
+#include "errors.h"
+#include "model.h"
+#include "nesting.h"
+
+#include "common.h"
+#include "log.h"
+
+namespace paddler {
+
+namespace {
+
+constexpr size_t max_template_bytes = 512 * 1024;
+constexpr size_t max_template_nesting = 200;
+
+// llama.cpp patches two known templates that would refuse valid conversations;
+// its own initialisation does that.
+std::string patched_source(const std::string &source) {
+    const auto templates = common_chat_templates_init(nullptr, source);
+    return common_chat_templates_source(templates.get());
+}
+
+autoparser::generation_params probe_params() {
+    autoparser::generation_params params;
+    params.messages = common_json::array({common_json{{"role", "user"}, {"content", "Hello"}}});
+    params.tools = common_json::array({common_json{
+        {"type", "function"},
+        {"function",
+         {{"name", tool_name_placeholder},
+          {"description", "A tool"},
+          {"parameters",
+           {{"type", "object"}, {"properties", {{"value", {{"type", "string"}}}}}}}}}}});
+    params.add_generation_prompt = true;
+    params.reasoning_format = COMMON_REASONING_FORMAT_DEEPSEEK;
+    params.extra_context = common_json::object();
+    return params;
+}
+
+std::vector<std::string> trigger_words(const common_chat_params &rendered) {
+    std::vector<std::string> words;
+    for (const auto &trigger : rendered.grammar_triggers) {
+        if (trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD) {
+            words.push_back(string_strip(trigger.value));
+        }
+    }
+    return words;
+}
+
+// A template that no parser can be made for still renders.
+void analyse(ChatTemplate &chat_template) {
+    auto params = probe_params();
+    try {
+        const auto rendered = common_chat_try_specialized_template(
+            *chat_template.compiled, chat_template.source(), params);
+        if (rendered) {
+            chat_template.specialized = true;
+            chat_template.tool_call_starts = trigger_words(*rendered);
+        }
+    } catch (const std::exception &) {
+        // The probe does not suit the template; the format is known all the same.
+        chat_template.specialized = true;
+    }
+    auto analysis = std::make_unique<autoparser::autoparser>();
+    if (chat_template.specialized) {
+        try {
+            chat_template.user_start = analysis->detect_user_start_marker(*chat_template.compiled);
+        } catch (const std::exception &) {
+            chat_template.user_start.clear();
+        }
+        return;
+    }
+    try {
+        analysis->analyze_template(*chat_template.compiled);
+    } catch (const std::exception &) {
+        return;
+    }
+    const auto &format = analysis->tools.format;
+    const auto start =
+        string_strip(format.section_start.empty() ? format.per_call_start : format.section_start);
+    if (!start.empty()) {
+        chat_template.tool_call_starts.push_back(start);
+    }
+    chat_template.user_start = analysis->user_start;
+    chat_template.analysis = std::move(analysis);
+}
+
+} // namespace
+
+ChatTemplate open_template(const std::string &source, const std::string &bos_token,
+                           const std::string &eos_token) {
+    if (source.empty()) {
+        throw Failure(PDL_BAD_TEMPLATE, "the chat template is empty");
+    }
+    if (source.size() > max_template_bytes) {
+        throw Failure(PDL_BAD_TEMPLATE, "the chat template is larger than " +
+                                            std::to_string(max_template_bytes) + " bytes");
+    }
+    if (bracket_nesting(source) > max_template_nesting) {
+        throw Failure(PDL_BAD_TEMPLATE, "the chat template nests its brackets more than " +
+                                            std::to_string(max_template_nesting) + " levels deep");
+    }
+    ChatTemplate chat_template;
+    try {
+        // First by itself: common_chat_templates_init loses the reason of a failure.
+        chat_template.compiled = std::make_unique<common_chat_template>(source, bos_token, eos_token);
+        chat_template.compiled =
+            std::make_unique<common_chat_template>(patched_source(source), bos_token, eos_token);
+    } catch (const std::exception &exception) {
+        throw Failure(PDL_BAD_TEMPLATE, exception.what());
+    }
+    analyse(chat_template);
+    return chat_template;
+}
+
+} // namespace paddler
+
+extern "C" int32_t pdl_chat_open(const pdl_model *model, const char *override_source,
+                                 pdl_chat_templates **templates, pdl_error *error) {
+    *templates = nullptr;
+    return paddler::guarded(error, PDL_BAD_TEMPLATE, [&] {
+        // common/ logs to stderr, from a thread of its own; whatever matters
+        // here comes back as an error.
+        static const bool quiet = (common_log_set_verbosity_thold(-1), true);
+        (void)quiet;
+
+        auto opened = std::make_unique<pdl_chat_templates>();
+        std::string bos;
+        std::string eos;
+        if (model != nullptr) {
+            opened->vocab = model->vocab;
+            const auto text_of = [&](llama_token token) {
+                return token == LLAMA_TOKEN_NULL ? std::string()
+                                                 : common_token_to_piece(model->vocab, token, true);
+            };
+            bos = text_of(llama_vocab_bos(model->vocab));
+            eos = text_of(llama_vocab_eos(model->vocab));
+            opened->add_bos = llama_vocab_get_add_bos(model->vocab);
+            opened->add_eos = llama_vocab_get_add_eos(model->vocab);
+        }
+        if (override_source != nullptr) {
+            opened->main = paddler::open_template(override_source, bos, eos);
+        } else {
+            const char *source =
+                model == nullptr ? nullptr : llama_model_chat_template(model->model, nullptr);
+            if (source == nullptr) {
+                throw paddler::Failure(PDL_NOT_FOUND, "the model has no chat template");
+            }
+            opened->main = paddler::open_template(source, bos, eos);
+            const char *tool_use = llama_model_chat_template(model->model, "tool_use");
+            if (tool_use != nullptr && std::string(source) != tool_use) {
+                opened->tool_use = std::make_unique<paddler::ChatTemplate>(
+                    paddler::open_template(tool_use, bos, eos));
+            }
+        }
+        *templates = opened.release();
+    });
+}
+
+extern "C" void pdl_chat_free(pdl_chat_templates *templates) {
+    delete templates;
+}
+
+extern "C" int32_t pdl_chat_source(const pdl_chat_templates *templates, char **source,
+                                   pdl_error *error) {
+    *source = nullptr;
+    return paddler::guarded(error, PDL_INTERNAL, [&] {
+        *source = paddler::copy_string(templates->main.source());
+    });
+}
