@@ -1,0 +1,126 @@
+#include "request.h"
+
+#include "errors.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace paddler {
+
+namespace {
+
+void require(bool condition, const char *what) {
+    if (!condition) {
+        throw Failure(PDL_INVALID_ARGUMENT, what);
+    }
+}
+
+void append_tokens(std::vector<llama_token> &target, const int32_t *tokens, int32_t n_tokens, int32_t n_vocab) {
+    require(n_tokens >= 0 && (n_tokens == 0 || tokens != nullptr), "a token array is missing");
+    for (int32_t i = 0; i < n_tokens; i++) {
+        if (tokens[i] < 0 || tokens[i] >= n_vocab) {
+            throw Failure(PDL_INVALID_ARGUMENT, "token " + std::to_string(tokens[i]) +
+                                                    " is outside the vocabulary of " + std::to_string(n_vocab));
+        }
+        target.push_back(tokens[i]);
+    }
+}
+
+SamplerParams copy_sampling(const pdl_request &source, int32_t n_vocab) {
+    const pdl_sampling &values = source.sampling;
+    require(std::isfinite(values.temperature) && values.temperature >= 0.0f, "temperature must be 0 or more");
+    require(values.top_k >= 0, "top_k must be 0 or more");
+    require(values.top_p >= 0.0f && values.top_p <= 1.0f, "top_p must be between 0 and 1");
+    require(values.min_p >= 0.0f && values.min_p <= 1.0f, "min_p must be between 0 and 1");
+    require(std::isfinite(values.penalty_repeat) && values.penalty_repeat > 0.0f, "penalty_repeat must be above 0");
+    require(std::isfinite(values.penalty_frequency), "penalty_frequency must be finite");
+    require(std::isfinite(values.penalty_presence), "penalty_presence must be finite");
+    require(values.penalty_last_n >= -1, "penalty_last_n must be -1 or more");
+    SamplerParams params;
+    params.values = values;
+    params.values.logit_biases = nullptr;
+    params.ignore_end = source.ignore_end != 0;
+    for (int32_t i = 0; i < values.n_logit_biases; i++) {
+        const pdl_logit_bias &bias = values.logit_biases[i];
+        require(bias.token >= 0 && bias.token < n_vocab, "logit_bias names a token outside the vocabulary");
+        require(!std::isnan(bias.bias), "logit_bias must be a number");
+        params.logit_biases.push_back(bias);
+    }
+    if (source.grammar != nullptr) {
+        params.grammar.text = source.grammar;
+        params.grammar.root = source.grammar_root != nullptr ? source.grammar_root : "root";
+        params.grammar.lazy = source.grammar_lazy != 0;
+        for (int32_t i = 0; i < source.n_grammar_trigger_patterns; i++) {
+            params.grammar.trigger_patterns.emplace_back(source.grammar_trigger_patterns[i]);
+        }
+        append_tokens(params.grammar.trigger_tokens, source.grammar_trigger_tokens, source.n_grammar_trigger_tokens,
+                      n_vocab);
+        if (source.grammar_prefix != nullptr) {
+            params.grammar.prefix = source.grammar_prefix;
+        }
+        if (params.grammar.text.empty()) {
+            throw Failure(PDL_BAD_GRAMMAR, "the grammar is empty");
+        }
+    }
+    return params;
+}
+
+bool is_class(int32_t value) {
+    return value >= 0 && value < n_classes;
+}
+
+} // namespace
+
+std::unique_ptr<Request> copy_request(const pdl_request &source, const llama_vocab *vocab, int32_t n_ctx_slot) {
+    const int32_t n_vocab = llama_vocab_n_tokens(vocab);
+    auto request = std::make_unique<Request>();
+    request->id = source.id;
+    request->submitted = Clock::now();
+    require(source.n_tokens > 0, "the prompt has no tokens");
+    require(source.max_tokens > 0, "max_tokens must be at least 1");
+    append_tokens(request->prompt, source.tokens, source.n_tokens, n_vocab);
+    append_tokens(request->prompt, source.replay, source.n_replay, n_vocab);
+    const auto n_all = static_cast<int32_t>(request->prompt.size());
+    if (n_all >= n_ctx_slot) {
+        throw Failure(PDL_PROMPT_TOO_LONG, "the prompt has " + std::to_string(n_all) +
+                                               " tokens, but a slot's context holds " + std::to_string(n_ctx_slot) +
+                                               " and at least one must be left to generate");
+    }
+    require(source.max_tokens > source.n_replay, "max_tokens were generated already");
+    request->n_replay = source.n_replay;
+    request->n_replay_sent_bytes = source.n_replay_sent_bytes;
+    request->max_tokens = std::min(source.max_tokens, n_ctx_slot - source.n_tokens);
+    for (int32_t i = 0; i < source.n_stops; i++) {
+        request->stops.emplace_back(source.stops[i]);
+    }
+    require(is_class(source.initial_class), "unknown token class");
+    request->initial_class = source.initial_class;
+    for (int32_t i = 0; i < source.n_markers; i++) {
+        const pdl_class_marker &marker = source.markers[i];
+        require(is_class(marker.next_class) && (marker.when_class == -1 || is_class(marker.when_class)),
+                "unknown token class in a marker");
+        request->markers.push_back({marker.text, marker.when_class, marker.next_class, marker.emit != 0});
+    }
+    std::vector<llama_token> preserved;
+    append_tokens(preserved, source.preserved_tokens, source.n_preserved_tokens, n_vocab);
+    request->preserved_tokens.insert(preserved.begin(), preserved.end());
+    for (int32_t i = 0; i < source.n_checkpoints; i++) {
+        if (source.checkpoints[i] > 0 && source.checkpoints[i] < source.n_tokens) {
+            request->checkpoints.push_back(source.checkpoints[i]);
+        }
+    }
+    std::sort(request->checkpoints.begin(), request->checkpoints.end());
+    request->keep_raw_text = source.keep_raw_text != 0;
+    request->sampler = std::make_unique<Sampler>(vocab, copy_sampling(source, n_vocab), n_ctx_slot);
+    for (int32_t i = 0; i < n_all; i++) {
+        const llama_token token = request->prompt[static_cast<size_t>(i)];
+        if (i < source.n_tokens) {
+            request->sampler->accept_prompt(token);
+        } else {
+            request->sampler->accept(token);
+        }
+    }
+    return request;
+}
+
+} // namespace paddler
