@@ -1,0 +1,1 @@
+"""The native engine: the only door to llama.cpp."""
