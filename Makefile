@@ -1,0 +1,81 @@
+# Everything goes through here, also in CI. `make demo` and `make test` need
+# nothing but Python >= 3.11 and a C++ compiler; see README.md.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Arguments for the program behind a target: make test ARGS="-k buffer".
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup native demo test lint typecheck check fmt sanitize bench bench-peers clean
+
+help:
+	@echo "make demo         install and show an answer from a real model"
+	@echo "make test         all tests, the real model included"
+	@echo "make setup        virtual environment, native engine, everything for development"
+	@echo "make lint         ruff, import contracts, flake8-async"
+	@echo "make typecheck    mypy --strict"
+	@echo "make check        lint, typecheck and test"
+	@echo "make fmt          formats the code"
+	@echo "make sanitize     native tests under AddressSanitizer and ThreadSanitizer"
+	@echo "make bench        benchmarks against llama-server (built by make bench-peers)"
+
+setup: $(VENV)/.installed-dev native
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit("Paddler needs Python 3.11 or newer: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# What [build-system] of pyproject.toml requires. Installed here so that the
+# build can run in the open, with its progress shown, before pip hides it.
+$(VENV)/.build-tools: pyproject.toml $(VENV)/.created
+	@echo "Installing build tools"
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' > $(VENV)/build-requirements.txt
+	@$(BIN)/python -m pip install --quiet --requirement $(VENV)/build-requirements.txt
+	@touch $@
+
+# Installs the extra after the hyphen; pip finds the engine finished in the cache.
+$(VENV)/.installed-%: pyproject.toml $(VENV)/.build-tools
+	@$(BIN)/python build.py extension
+	@echo "Installing paddler[$*]"
+	@$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[$*]'
+	@touch $@
+
+# Nothing to do unless native/ changed: the result is looked up by content.
+native: $(VENV)/.build-tools
+	@$(BIN)/python build.py extension
+
+demo: $(VENV)/.installed-demo native
+	@$(BIN)/paddler demo $(ARGS)
+
+test: setup
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/flake8-async --enable=ASYNC101,ASYNC102,ASYNC103,ASYNC104 $$(find paddler tests -name '*.py')
+
+typecheck: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+check: lint typecheck test
+
+fmt: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+sanitize: setup
+	$(BIN)/python tests/native/run_sanitized.py $(ARGS)
+
+bench-peers: $(VENV)/.build-tools
+	@$(BIN)/python build.py peers
+
+bench: setup
+	PADDLER_PEERS_DIR="$$($(BIN)/python build.py peers)" $(BIN)/python benchmarks/engine.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) dist paddler/engine/_native*.so
+	find paddler native tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
