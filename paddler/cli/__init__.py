@@ -1,0 +1,1 @@
+"""Command lines: argv and environment become frozen settings; signals, exit codes."""

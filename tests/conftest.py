@@ -1,0 +1,15 @@
+"""Fixtures for every test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from paddler.cli.embedded_model import embedded_model_path
+
+
+@pytest.fixture(scope="session")
+def real_model_path() -> Path:
+    """Gemma 3 270M as a GGUF file, without a chat template of its own."""
+    return embedded_model_path()
