@@ -18,7 +18,9 @@ bool PromptCache::could_hold(size_t n_bytes) const {
 
 void PromptCache::erase(std::list<SavedSequence>::iterator entry, std::vector<uint64_t> &dropped) {
     n_bytes_ -= static_cast<int64_t>(entry->n_bytes());
-    dropped.push_back(entry->state.owner);
+    if (entry->state.owner != 0) {
+        dropped.push_back(entry->state.owner);
+    }
     entries_.erase(entry);
 }
 
@@ -35,6 +37,7 @@ void PromptCache::put(SavedSequence saved, std::vector<uint64_t> &dropped) {
     entries_.push_front(std::move(saved));
     while (n_bytes_ > capacity_bytes_ && !entries_.empty()) {
         erase(std::prev(entries_.end()), dropped);
+        n_evictions_++;
     }
 }
 

@@ -25,6 +25,7 @@ public:
 
     bool enabled() const { return capacity_bytes_ > 0; }
     int64_t n_bytes() const { return n_bytes_; }
+    int64_t n_evictions() const { return n_evictions_; } // pushed out by the bound
     bool could_hold(size_t n_bytes) const;
 
     // Keeps a sequence; what it replaces or pushes out is appended to dropped
@@ -41,6 +42,7 @@ private:
 
     int64_t capacity_bytes_;
     int64_t n_bytes_ = 0;
+    int64_t n_evictions_ = 0;
     std::list<SavedSequence> entries_; // most recently used first
 };
 

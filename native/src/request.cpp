@@ -90,6 +90,7 @@ std::unique_ptr<Request> copy_request(const pdl_request &source, const llama_voc
     request->n_replay = source.n_replay;
     request->n_replay_sent_bytes = source.n_replay_sent_bytes;
     request->max_tokens = std::min(source.max_tokens, n_ctx_slot - source.n_tokens);
+    request->cut_to_context = request->max_tokens < source.max_tokens;
     for (int32_t i = 0; i < source.n_stops; i++) {
         request->stops.emplace_back(source.stops[i]);
     }

@@ -24,6 +24,7 @@ struct Request {
     int32_t n_replay = 0;
     int32_t n_replay_sent_bytes = 0;
     int32_t max_tokens = 0;
+    bool cut_to_context = false; // max_tokens asked for more
     std::vector<std::string> stops;
     std::vector<ClassMarker> markers;
     int32_t initial_class = 0;

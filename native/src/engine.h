@@ -1,0 +1,152 @@
+// The continuous-batching engine: one context, n slots, one thread.
+//
+// submit, cancel, drain, stats and close come from other threads; everything
+// else runs on the decode thread, which alone touches the context.
+#pragma once
+
+#include "event_ring.h"
+#include "kv_store.h"
+#include "model.h"
+#include "paddler_engine.h"
+#include "placement.h"
+#include "prefill_planner.h"
+#include "prompt_cache.h"
+#include "request.h"
+#include "slot.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace paddler {
+
+struct ContextDeleter {
+    void operator()(llama_context *context) const { llama_free(context); }
+};
+using ContextPointer = std::unique_ptr<llama_context, ContextDeleter>;
+
+// The CPU threads that compute the graphs; without them ggml starts new ones
+// for every graph.
+class ThreadPool {
+public:
+    explicit ThreadPool(int32_t n_threads);
+    ~ThreadPool();
+    ThreadPool(const ThreadPool &) = delete;
+    ThreadPool &operator=(const ThreadPool &) = delete;
+
+    void attach(llama_context *context) const;
+
+private:
+    ggml_threadpool *pool_ = nullptr;
+};
+
+// n_threads, or one per physical core if it is 0.
+int32_t resolve_threads(int32_t n_threads);
+
+class Batch {
+public:
+    explicit Batch(int32_t capacity) : native_(llama_batch_init(capacity, 0, 1)) {}
+    ~Batch() { llama_batch_free(native_); }
+    Batch(const Batch &) = delete;
+    Batch &operator=(const Batch &) = delete;
+
+    void clear() { native_.n_tokens = 0; }
+    int32_t size() const { return native_.n_tokens; }
+    void add(llama_token token, llama_pos position, llama_seq_id seq, bool output);
+    const llama_batch &native() const { return native_; }
+
+private:
+    llama_batch native_;
+};
+
+class Engine {
+public:
+    // Throws Failure. The model must outlive the engine.
+    Engine(const pdl_model &model, const pdl_engine_params &params);
+    // Cancels everything and joins the thread.
+    ~Engine();
+    Engine(const Engine &) = delete;
+    Engine &operator=(const Engine &) = delete;
+
+    void submit(const pdl_request &request);
+    void cancel(uint64_t id);
+    EventRing &events() { return events_; }
+    int32_t context_tokens() const { return n_ctx_slot_; }
+    void get_stats(pdl_engine_stats &stats, pdl_slot_info *slots) const;
+
+private:
+    struct BatchPart {
+        Slot *slot;
+        std::vector<llama_token> tokens;
+        int32_t output_index; // in the batch, -1: no logits
+        bool checkpoint_after;
+    };
+
+    static bool should_abort(void *self);
+
+    void run() noexcept;
+    bool wait_for_work(); // false: closing
+    void end_all(const std::exception &exception);
+    void take_commands();
+    void end_cancelled();
+    void start_waiting();
+    void start(std::unique_ptr<Request> request);
+    void replay_text(Slot &slot);
+    void fill_batch();
+    void add_prompt_part(Slot &slot, int32_t n_tokens);
+    void step();
+    void after_failed_decode(int32_t code);
+    void after_decode(const BatchPart &part, Clock::time_point now);
+    void sample(Slot &slot, int32_t output_index, Clock::time_point now);
+    void take_token(Slot &slot, const Choice &choice);
+    void emit(const Slot &slot, std::vector<TextSegment> &segments, llama_token token, int32_t token_class,
+              const std::vector<pdl_logprob> &logprobs);
+    void end(Slot &slot, pdl_end_reason reason, pdl_status status = PDL_OK, const std::string &message = "");
+    void end_waiting(const Request &request);
+    void report_dropped(const std::vector<uint64_t> &owners);
+    void publish_stats();
+    std::string piece(llama_token token, const Request &request) const;
+
+    const pdl_model &model_;
+    pdl_engine_params params_;
+    ThreadPool threads_;
+    ContextPointer context_;
+    int32_t n_ctx_slot_;
+    int32_t n_vocab_;
+    EventRing events_;
+    KvStore store_;
+    PromptCache prompt_cache_;
+    Placer placer_;
+    PrefillPlanner planner_;
+    std::vector<Slot> slots_;
+    Batch batch_;
+    std::vector<BatchPart> parts_;
+    std::deque<std::unique_ptr<Request>> waiting_; // decode thread only
+    uint64_t n_started_ = 0;
+    uint64_t n_ended_ = 0;
+    pdl_engine_stats stats_{}; // decode thread only
+    std::vector<uint64_t> arrivals_; // by slot: order of starting
+
+    mutable std::mutex mutex_; // guards what follows
+    std::condition_variable commands_;
+    std::deque<std::unique_ptr<Request>> submitted_;
+    std::vector<uint64_t> cancelled_;
+    bool closing_ = false;
+    pdl_engine_stats stats_published_{};
+    std::vector<pdl_slot_info> slot_infos_;
+
+    std::atomic<bool> abort_{false};
+    std::atomic<uint64_t> prefilling_alone_{0}; // id, while a batch holds only that request's prompt
+    std::thread thread_;
+};
+
+} // namespace paddler
+
+struct pdl_engine {
+    pdl_engine(const pdl_model &model, const pdl_engine_params &params) : engine(model, params) {}
+    paddler::Engine engine;
+};

@@ -1,0 +1,179 @@
+#include "placement.h"
+
+#include <algorithm>
+
+namespace paddler {
+
+namespace {
+
+// A prefix shorter than this is prefilled faster than it is moved.
+constexpr int32_t min_gain_tokens = 32;
+
+} // namespace
+
+Placer::Source Placer::best_free_slot(std::vector<Slot> &slots, const std::vector<llama_token> &prompt,
+                                      int32_t limit) {
+    Source best;
+    for (auto &slot : slots) {
+        if (!slot.is_free()) {
+            continue;
+        }
+        const int32_t common = std::min(common_prefix(slot.state.tokens, prompt), limit);
+        const int32_t n_tokens = store_.reachable(slot.seq, slot.state, common);
+        if (n_tokens > best.n_tokens) {
+            best.kind = PDL_CACHE_SLOT;
+            best.n_tokens = n_tokens;
+            best.slot = &slot;
+        }
+    }
+    return best;
+}
+
+Placer::Source Placer::best_saved(const std::vector<llama_token> &prompt, int32_t limit) {
+    Source best;
+    auto &entries = cache_.entries();
+    for (auto entry = entries.begin(); entry != entries.end(); ++entry) {
+        const int32_t common = std::min(common_prefix(entry->state.tokens, prompt), limit);
+        const int32_t n_tokens = store_.reachable_saved(entry->state, common);
+        if (n_tokens > best.n_tokens) {
+            best.kind = PDL_CACHE_RAM;
+            best.n_tokens = n_tokens;
+            best.entry = entry;
+        }
+    }
+    return best;
+}
+
+Placer::Source Placer::best_shared(std::vector<Slot> &slots, const std::vector<llama_token> &prompt, int32_t limit) {
+    Source best;
+    for (auto &slot : slots) {
+        const int32_t common = std::min(common_prefix(slot.state.tokens, prompt), limit);
+        const int32_t n_tokens = store_.reachable(slot.seq, slot.state, common);
+        if (n_tokens > best.n_tokens) {
+            best.kind = PDL_CACHE_SHARED;
+            best.n_tokens = n_tokens;
+            best.slot = &slot;
+        }
+    }
+    return best;
+}
+
+Slot *Placer::least_valuable(std::vector<Slot> &slots, const Slot *besides) {
+    Slot *least = nullptr;
+    for (auto &slot : slots) {
+        if (!slot.is_free() || &slot == besides) {
+            continue;
+        }
+        if (slot.state.tokens.empty()) {
+            return &slot;
+        }
+        if (least == nullptr || slot.last_used < least->last_used) {
+            least = &slot;
+        }
+    }
+    return least;
+}
+
+void Placer::keep_in_memory(Slot &slot, std::vector<uint64_t> &dropped) {
+    const uint64_t owner = slot.state.owner;
+    if (cache_.enabled() && static_cast<int32_t>(slot.state.tokens.size()) >= min_gain_tokens &&
+        cache_.could_hold(store_.saved_bytes(slot.seq))) {
+        SavedSequence saved{slot.state, store_.save(slot.seq)};
+        if (!saved.data.empty()) {
+            saved.state.pos_min = store_.pos_min(slot.seq);
+            cache_.put(std::move(saved), dropped);
+            return;
+        }
+    }
+    if (owner != 0) {
+        dropped.push_back(owner);
+    }
+}
+
+void Placer::vacate(Slot &slot, std::vector<uint64_t> &dropped) {
+    if (!slot.state.tokens.empty()) {
+        keep_in_memory(slot, dropped);
+    }
+    store_.clear(slot.seq, slot.state);
+}
+
+Placement Placer::share(Slot &from, Slot &to, int32_t n_tokens, std::vector<uint64_t> &dropped) {
+    vacate(to, dropped);
+    store_.copy(from.seq, from.state, to.seq, to.state);
+    to.state.owner = 0;
+    const int32_t n_cached = store_.roll_back(to.seq, to.state, n_tokens);
+    return {&to, n_cached, n_cached > 0 ? PDL_CACHE_SHARED : PDL_CACHE_NONE, true};
+}
+
+Placement Placer::restore(std::list<SavedSequence>::iterator entry, Slot &to, int32_t n_tokens,
+                          std::vector<uint64_t> &dropped) {
+    SavedSequence saved;
+    // Where only the beginning is wanted, the conversation itself stays.
+    if (n_tokens < static_cast<int32_t>(entry->state.tokens.size()) / 2) {
+        cache_.touch(entry);
+        saved = *entry;
+        saved.state.owner = 0;
+    } else {
+        saved = cache_.take(entry);
+    }
+    vacate(to, dropped);
+    if (!store_.restore(to.seq, to.state, saved.state, saved.data)) {
+        if (saved.state.owner != 0) {
+            dropped.push_back(saved.state.owner);
+        }
+        return {&to, 0, PDL_CACHE_NONE, false};
+    }
+    const int32_t n_cached = store_.roll_back(to.seq, to.state, n_tokens);
+    return {&to, n_cached, n_cached > 0 ? PDL_CACHE_RAM : PDL_CACHE_NONE, false};
+}
+
+Placement Placer::place(std::vector<Slot> &slots, const std::vector<llama_token> &prompt,
+                        std::vector<uint64_t> &dropped) {
+    if (!reuse_) {
+        Slot *slot = least_valuable(slots, nullptr);
+        store_.clear(slot->seq, slot->state);
+        return {slot, 0, PDL_CACHE_NONE, false};
+    }
+    const auto limit = static_cast<int32_t>(prompt.size()) - 1;
+    Source best = best_free_slot(slots, prompt, limit);
+    const Source saved = best_saved(prompt, limit);
+    if (saved.n_tokens >= best.n_tokens + min_gain_tokens) {
+        best = saved;
+    }
+    const Source shared = best_shared(slots, prompt, limit);
+    if (shared.n_tokens >= best.n_tokens + min_gain_tokens) {
+        best = shared;
+    }
+    switch (best.kind) {
+    case PDL_CACHE_SLOT: {
+        Slot &holder = *best.slot;
+        const int32_t n_lost = static_cast<int32_t>(holder.state.tokens.size()) - best.n_tokens;
+        // Another conversation that merely begins the same way keeps its slot
+        // if a free one can take a copy of the beginning.
+        if (n_lost > best.n_tokens && best.n_tokens >= min_gain_tokens) {
+            Slot *target = least_valuable(slots, &holder);
+            if (target != nullptr) {
+                return share(holder, *target, best.n_tokens, dropped);
+            }
+        }
+        if (n_lost >= min_gain_tokens && n_lost > best.n_tokens / 2) {
+            keep_in_memory(holder, dropped);
+        } else if (holder.state.owner != 0) {
+            dropped.push_back(holder.state.owner);
+        }
+        const int32_t n_cached = store_.roll_back(holder.seq, holder.state, best.n_tokens);
+        return {&holder, n_cached, n_cached > 0 ? PDL_CACHE_SLOT : PDL_CACHE_NONE, false};
+    }
+    case PDL_CACHE_RAM:
+        return restore(best.entry, *least_valuable(slots, nullptr), best.n_tokens, dropped);
+    case PDL_CACHE_SHARED:
+        return share(*best.slot, *least_valuable(slots, best.slot), best.n_tokens, dropped);
+    case PDL_CACHE_NONE:
+        break;
+    }
+    Slot *slot = least_valuable(slots, nullptr);
+    vacate(*slot, dropped);
+    return {slot, 0, PDL_CACHE_NONE, false};
+}
+
+} // namespace paddler

@@ -1,0 +1,57 @@
+// Which slot a prompt gets, and what of its KV cache it finds there.
+//
+// Decode thread only. Prefers, in this order of cached tokens: the free slot
+// that holds the longest usable prefix, a conversation kept in host memory, a
+// prefix copied from any slot. What a slot loses is kept in host memory if it
+// is worth more than the copy costs.
+#pragma once
+
+#include "kv_store.h"
+#include "paddler_engine.h"
+#include "prompt_cache.h"
+#include "slot.h"
+
+#include <vector>
+
+namespace paddler {
+
+struct Placement {
+    Slot *slot;
+    int32_t n_cached;
+    pdl_cache_kind kind;
+    bool copied; // a copy is pending until the next llama_decode
+};
+
+class Placer {
+public:
+    Placer(KvStore &store, PromptCache &cache, bool reuse) : store_(store), cache_(cache), reuse_(reuse) {}
+
+    // Readies a free slot for the prompt: its state is then a prefix of the
+    // prompt, shorter by at least one token. At least one slot must be free.
+    // Owners whose state is gone are appended to dropped.
+    Placement place(std::vector<Slot> &slots, const std::vector<llama_token> &prompt, std::vector<uint64_t> &dropped);
+
+private:
+    struct Source {
+        pdl_cache_kind kind = PDL_CACHE_NONE;
+        int32_t n_tokens = 0;
+        Slot *slot = nullptr;
+        std::list<SavedSequence>::iterator entry;
+    };
+
+    Source best_free_slot(std::vector<Slot> &slots, const std::vector<llama_token> &prompt, int32_t limit);
+    Source best_saved(const std::vector<llama_token> &prompt, int32_t limit);
+    Source best_shared(std::vector<Slot> &slots, const std::vector<llama_token> &prompt, int32_t limit);
+    Placement share(Slot &from, Slot &to, int32_t n_tokens, std::vector<uint64_t> &dropped);
+    Placement restore(std::list<SavedSequence>::iterator entry, Slot &to, int32_t n_tokens,
+                      std::vector<uint64_t> &dropped);
+    Slot *least_valuable(std::vector<Slot> &slots, const Slot *besides);
+    void vacate(Slot &slot, std::vector<uint64_t> &dropped);
+    void keep_in_memory(Slot &slot, std::vector<uint64_t> &dropped);
+
+    KvStore &store_;
+    PromptCache &cache_;
+    bool reuse_;
+};
+
+} // namespace paddler

@@ -1,0 +1,47 @@
+// A slot: one sequence of the context, and the generation that runs on it.
+#pragma once
+
+#include "kv_store.h"
+#include "request.h"
+#include "text_pipeline.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace paddler {
+
+// A request on its slot. Decode thread only.
+struct Generation {
+    Generation(std::unique_ptr<Request> accepted, Clock::time_point now)
+        : request(std::move(accepted)), text(request->stops, request->markers, request->initial_class),
+          started(now), prefilled(now) {}
+
+    std::unique_ptr<Request> request;
+    TextPipeline text;
+    Clock::time_point started;
+    Clock::time_point prefilled; // when the prompt was done
+    bool decoding = false;       // the prompt is done; `next` waits to be decoded
+    llama_token next = LLAMA_TOKEN_NULL;
+    int32_t n_generated = 0;
+    int32_t n_by_class[n_classes] = {};
+    std::string raw_text;
+    bool cancelled = false;
+};
+
+struct Slot {
+    llama_seq_id seq = 0;
+    SequenceState state;
+    std::unique_ptr<Generation> generation; // null: free
+    uint64_t last_used = 0;                 // grows with every request that ends
+
+    bool is_free() const { return generation == nullptr; }
+
+    int32_t n_prompt_left() const {
+        return generation == nullptr || generation->decoding
+                   ? 0
+                   : static_cast<int32_t>(generation->request->prompt.size() - state.tokens.size());
+    }
+};
+
+} // namespace paddler
