@@ -53,3 +53,12 @@ def test_imports_keep_to_the_contracts() -> None:
         [program, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in PYTHON if path.is_relative_to(ROOT / "paddler")], ids=relative
+)
+def test_only_the_engine_package_touches_the_native_module(path: Path) -> None:
+    if path.is_relative_to(ROOT / "paddler" / "engine"):
+        return
+    assert "engine._native" not in path.read_text(encoding="utf-8")
