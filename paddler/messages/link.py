@@ -91,6 +91,7 @@ class AgentStatus(msgspec.Struct, frozen=True, tag="status", kw_only=True):
 
     Requests are given to an agent only while `model` is set and
     `applied_version` is the version the balancer told it to apply.
+    `attempted_version` is the version that `status` speaks of.
     """
 
     status: ApplicationStatus
@@ -100,6 +101,7 @@ class AgentStatus(msgspec.Struct, frozen=True, tag="status", kw_only=True):
     download: Download | None
     issues: list[Issue]
     prefill_tokens_per_s: float | None = None
+    attempted_version: int | None = None
 
 
 class RequestEvents(msgspec.Struct, frozen=True, array_like=True):

@@ -33,7 +33,6 @@ class Buffer:
     def __init__(self, *, router: Router, max_waiting: int, timeout_s: float) -> None:
         self._max_waiting = max_waiting
         self._timeout_s = timeout_s
-        self._n_newcomers = 0
         self.pool = SlotPool(router, self._pool_changed)
         self.waiting: Latest[int] = Latest(0)
         """How many requests wait."""
@@ -80,17 +79,13 @@ class Buffer:
         lease = self.pool.try_lease(hints, place)
         if lease is not None:
             return lease
-        if is_newcomer and self._n_newcomers >= self._max_waiting:
+        if is_newcomer and self.pool.n_newcomers_waiting >= self._max_waiting:
             raise BufferFull(self._max_waiting)
-        self._n_newcomers += is_newcomer
-        try:
-            return await self._wait(hints, place)
-        finally:
-            self._n_newcomers -= is_newcomer
+        return await self._wait(hints, place, is_newcomer=is_newcomer)
 
-    async def _wait(self, hints: SlotHints, arrival: int) -> SlotLease:
+    async def _wait(self, hints: SlotHints, arrival: int, *, is_newcomer: bool) -> SlotLease:
         settled = trio.Event()
-        waiter = self.pool.wait(hints, arrival, settled.set)
+        waiter = self.pool.wait(hints, arrival, settled.set, is_newcomer=is_newcomer)
         lease = None
         try:
             with trio.move_on_after(self._timeout_s):

@@ -76,11 +76,14 @@ class Lease:
 class Waiter:
     """A request that waits; it ends with a lease, an error or its withdrawal."""
 
-    __slots__ = ("_on_settled", "arrival", "error", "hints", "lease")
+    __slots__ = ("_on_settled", "arrival", "error", "hints", "is_newcomer", "lease")
 
-    def __init__(self, hints: SlotHints, arrival: int, on_settled: Callable[[], None]) -> None:
+    def __init__(
+        self, hints: SlotHints, arrival: int, on_settled: Callable[[], None], *, is_newcomer: bool
+    ) -> None:
         self.hints = hints
         self.arrival = arrival
+        self.is_newcomer = is_newcomer
         self.lease: Lease | None = None
         self.error: DispatchError | None = None
         self._on_settled = on_settled
@@ -107,6 +110,7 @@ class SlotPool:
         self._on_change = on_change
         self._agents: dict[int, AgentSlots] = {}
         self._waiters: list[Waiter] = []
+        self._n_newcomers = 0
         self._arrivals = itertools.count(1)
         self._link_ids = itertools.count(1)
         self._closed = False
@@ -120,6 +124,11 @@ class SlotPool:
     def n_waiting(self) -> int:
         """Requests that wait."""
         return len(self._waiters)
+
+    @property
+    def n_newcomers_waiting(self) -> int:
+        """Of them, those that never held a slot."""
+        return self._n_newcomers
 
     @property
     def closed(self) -> bool:
@@ -171,13 +180,16 @@ class SlotPool:
         self._on_change()
         return lease
 
-    def wait(self, hints: SlotHints, arrival: int, on_settled: Callable[[], None]) -> Waiter:
+    def wait(
+        self, hints: SlotHints, arrival: int, on_settled: Callable[[], None], *, is_newcomer: bool
+    ) -> Waiter:
         """Queue up by `arrival`, after `try_lease` found nothing.
 
         `on_settled` is called once, synchronously, when a lease or an error is
         there; never after `withdraw`.
         """
-        waiter = Waiter(hints, arrival, on_settled)
+        waiter = Waiter(hints, arrival, on_settled, is_newcomer=is_newcomer)
+        self._n_newcomers += is_newcomer
         bisect.insort(self._waiters, waiter, key=_arrival_of)
         self._on_change()
         return waiter
@@ -188,6 +200,7 @@ class SlotPool:
             self.release(waiter.lease)
         elif waiter.error is None:
             self._waiters.remove(waiter)
+            self._n_newcomers -= waiter.is_newcomer
             self._on_change()
 
     def release(self, lease: Lease) -> None:
@@ -203,6 +216,7 @@ class SlotPool:
         """Grant nothing any more; waiters get `ShuttingDown`."""
         self._closed = True
         waiters, self._waiters = self._waiters, []
+        self._n_newcomers = 0
         for waiter in waiters:
             waiter.error = ShuttingDown()
             waiter.settle()
@@ -222,5 +236,6 @@ class SlotPool:
                 position += 1
                 continue
             del self._waiters[position]
+            self._n_newcomers -= waiter.is_newcomer
             waiter.lease = self._grant(agent, waiter.hints, waiter.arrival)
             waiter.settle()

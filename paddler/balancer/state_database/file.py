@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 import trio
@@ -18,7 +18,7 @@ from paddler.balancer.state_database.errors import DatabaseUnparsable, DatabaseU
 from paddler.messages.decoding import MalformedMessage, decode_json
 from paddler.messages.state import DesiredState
 
-FORMAT_VERSION = "1"
+FORMAT_VERSION: Final = "1"
 
 
 class StateFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
