@@ -43,7 +43,7 @@ int32_t pdl_chat_source(const pdl_chat_templates *templates, char **source, pdl_
  *   preserved_tokens [int], additional_stops [str]
  *   supports_thinking
  *   initial_class, markers [{text, when, becomes, emit}]: as pdl_class_marker
- *   tool_calls_recognizable: the format of tool calls is known
+ *   tool_calls_recognizable: pdl_chat_parse understands tool calls
  *   parser: opaque text for pdl_chat_parse
  * PDL_BAD_TEMPLATE: the template refuses the conversation. PDL_BAD_SCHEMA: no
  * grammar can be made of json_schema or of a tool's parameters. */
@@ -56,6 +56,12 @@ int32_t pdl_chat_render(const pdl_chat_templates *templates, const char *request
  * text does not fit the format. */
 int32_t pdl_chat_parse(const char *parser, const char *text, int32_t n_bytes,
                        char **message, pdl_error *error);
+
+/* Splits a whole output by class, as an engine does while it generates.
+ * classification: JSON object with initial_class and markers, as rendered.
+ * segments: JSON array of [class, text]. */
+int32_t pdl_chat_classify(const char *classification, const char *text, int32_t n_bytes,
+                          char **segments, pdl_error *error);
 
 /* GBNF for a JSON Schema (text); PDL_BAD_SCHEMA says what is wrong with it. */
 int32_t pdl_schema_to_grammar(const char *schema, char **grammar, pdl_error *error);

@@ -175,6 +175,30 @@ std::string parse(const std::string &parser_text, const std::string &output) {
     return result.dump_safe();
 }
 
+std::string classify(const std::string &classification, const std::string &output) {
+    const json description = json::parse_no_throw(classification);
+    if (!description.is_object()) {
+        throw Failure(PDL_INVALID_ARGUMENT, "not a classification that a rendering returned");
+    }
+    std::vector<ClassMarker> markers;
+    for (const auto &marker : description.at("markers")) {
+        markers.push_back({marker.at("text").get<std::string>(), marker.at("when").get<int>(),
+                           marker.at("becomes").get<int>(), marker.at("emit").get<bool>()});
+    }
+    TextPipeline pipeline({}, std::move(markers), description.at("initial_class").get<int>());
+    std::vector<TextSegment> segments;
+    // Byte by byte: how the text is cut into tokens must not matter.
+    for (const char byte : output) {
+        pipeline.push(std::string_view(&byte, 1), segments);
+    }
+    pipeline.finish(segments);
+    json list = json::array();
+    for (const auto &segment : segments) {
+        list.push_back(json::array({segment.token_class, segment.text}));
+    }
+    return list.dump_safe();
+}
+
 } // namespace
 
 } // namespace paddler
@@ -193,5 +217,14 @@ extern "C" int32_t pdl_chat_parse(const char *parser, const char *text, int32_t 
     return paddler::guarded(error, PDL_UNPARSABLE, [&] {
         const std::string output(text, static_cast<size_t>(std::max(n_bytes, 0)));
         *message = paddler::copy_string(paddler::parse(parser, output));
+    });
+}
+
+extern "C" int32_t pdl_chat_classify(const char *classification, const char *text,
+                                     int32_t n_bytes, char **segments, pdl_error *error) {
+    *segments = nullptr;
+    return paddler::guarded(error, PDL_INVALID_ARGUMENT, [&] {
+        const std::string output(text, static_cast<size_t>(std::max(n_bytes, 0)));
+        *segments = paddler::copy_string(paddler::classify(classification, output));
     });
 }

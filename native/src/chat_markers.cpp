@@ -82,6 +82,13 @@ bool has_family_tool_markers(const ChatTemplate &chat_template) {
             chat_template.mentions("<atem:function_calls>"));
 }
 
+bool parses_tool_calls(const ChatTemplate &chat_template) {
+    const auto *analysis = chat_template.analysis.get();
+    return chat_template.specialized ||
+           (analysis != nullptr && analysis->jinja_caps.supports_tool_calls &&
+            analysis->tools.format.mode != autoparser::tool_format::NONE);
+}
+
 // A call that is nothing but a JSON object begins as one, with the key that
 // holds the function's name (Llama 3).
 std::vector<std::string> json_call_starts(const autoparser::autoparser &analysis,
@@ -155,10 +162,10 @@ Classification classify_output(const ChatTemplate &chat_template, const ChatRequ
     auto &markers = classification.markers;
     const auto starts =
         request.calls_tools ? tool_call_starts(chat_template, request) : std::vector<std::string>();
-    classification.tool_calls_recognizable =
+    const bool marked =
         !request.calls_tools || !starts.empty() || has_family_tool_markers(chat_template);
-    const int32_t plain =
-        classification.tool_calls_recognizable ? class_content : class_undeterminable;
+    const int32_t plain = marked ? class_content : class_undeterminable;
+    classification.tool_calls_recognizable = !request.calls_tools || parses_tool_calls(chat_template);
 
     classification.initial_class = plain;
     if (is_functionary(chat_template)) {

@@ -22,7 +22,7 @@ struct Classification {
     int32_t initial_class = class_content;
     std::vector<ClassMarker> markers;
 
-    // False: there are tools, but how a call looks is unknown.
+    // False: there are tools, but llama.cpp cannot parse this template's calls.
     bool tool_calls_recognizable = true;
 };
 

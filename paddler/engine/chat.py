@@ -1,0 +1,374 @@
+"""Conversations to prompts, and a model's output back to messages.
+
+Knows the template's format through llama.cpp: how a prompt looks, which
+grammar constrains tool calls and structured answers, where reasoning and tool
+calls begin. Does not generate anything, and does not validate arguments
+against a tool's schema.
+
+Everything here computes without waiting: a rendering takes about a
+millisecond for a short conversation, more with many tools. Any thread may
+call; renderings of one `ChatTemplates` wait for each other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import string
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from paddler.engine.errors import BadSchema, BadTemplate, InvalidArgument, UnparsableOutput
+from paddler.engine.library import ffi, lib, new_error, raise_for_status, take_string
+from paddler.engine.requests import ClassMarker, GrammarConstraint, TokenClass
+from paddler.messages.conversation import ImagePart, Message, RequestedToolCall, ToolDefinition
+from paddler.messages.generation import (
+    ConversationPrompt,
+    ToolCall,
+    ToolCallParseFailed,
+    ToolCallsParsed,
+    UnrecognizedToolCallFormat,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MEDIA_MARKER = "<__media__>"
+"""Stands in a rendered prompt where an image belongs (mtmd_default_marker of mtmd.h)."""
+
+TOOL_CALL_ID_LENGTH = 9
+"""What Mistral's templates demand when the call comes back in a conversation."""
+
+ToolCallOutcome = ToolCallsParsed | ToolCallParseFailed | UnrecognizedToolCallFormat
+
+
+class _Marker(msgspec.Struct, frozen=True):
+    text: str
+    when: int
+    becomes: int
+    emit: bool
+
+
+class _Rendered(msgspec.Struct, frozen=True):
+    """What pdl_chat_render returns."""
+
+    prompt: str
+    message_starts: list[int]
+    grammar: str
+    grammar_lazy: bool
+    grammar_trigger_patterns: list[str]
+    grammar_trigger_tokens: list[int]
+    grammar_prefix: str
+    preserved_tokens: list[int]
+    additional_stops: list[str]
+    supports_thinking: bool
+    initial_class: int
+    markers: list[_Marker]
+    tool_calls_recognizable: bool
+    parser: str
+
+
+class _ParsedCall(msgspec.Struct, frozen=True):
+    id: str
+    name: str
+    arguments: str
+
+
+class _Parsed(msgspec.Struct, frozen=True):
+    """What pdl_chat_parse returns."""
+
+    content: str
+    reasoning_content: str
+    tool_calls: list[_ParsedCall]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ParsedMessage:
+    """A whole output, taken apart; ids of tool calls may be empty."""
+
+    content: str
+    reasoning: str
+    tool_calls: list[RequestedToolCall]
+
+
+def new_tool_call_id() -> str:
+    """A random id that every known template accepts."""
+    alphabet = string.ascii_letters + string.digits
+    return "".join(secrets.choice(alphabet) for _ in range(TOOL_CALL_ID_LENGTH))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedConversation:
+    """A prompt, and how the model's answer to it is constrained and read.
+
+    `text` is to be tokenized with special tokens added and parsed (what the
+    tokenizer adds is left out of it). `message_starts` are the character
+    offsets into it where a message of the user begins. `markers` and
+    `initial_class` classify the output; where tools were given whose calls
+    cannot be told from content, that is UNDETERMINABLE.
+    """
+
+    text: str
+    grammar: GrammarConstraint | None
+    preserved_tokens: list[int]
+    stops: list[str]
+    markers: list[ClassMarker]
+    initial_class: TokenClass
+    supports_thinking: bool
+    message_starts: list[int]
+    tool_calls_recognizable: bool
+    parser: str = dataclasses.field(repr=False)
+
+    def parse(self, output: str) -> ParsedMessage:
+        """Takes the whole output apart, markers and special tokens included in it.
+
+        Raises:
+            UnparsableOutput: the output does not fit the template's format.
+        """
+        raw = output.encode()
+        message, error = ffi.new("char **"), new_error()
+        status = lib.pdl_chat_parse(self.parser.encode(), raw, len(raw), message, error)
+        raise_for_status(status, error)
+        parsed = msgspec.json.decode(take_string(message), type=_Parsed)
+        return ParsedMessage(
+            content=parsed.content,
+            reasoning=parsed.reasoning_content,
+            tool_calls=[
+                RequestedToolCall(id=call.id, name=call.name, arguments=call.arguments or "{}")
+                for call in parsed.tool_calls
+            ],
+        )
+
+    def classify(self, output: str) -> list[tuple[TokenClass, str]]:
+        """Splits a whole output into segments, as the engine does while it generates."""
+        raw = output.encode()
+        description = msgspec.json.encode(
+            {
+                "initial_class": self.initial_class,
+                "markers": [
+                    {
+                        "text": marker.text,
+                        "when": -1 if marker.when is None else marker.when,
+                        "becomes": marker.becomes,
+                        "emit": marker.emit,
+                    }
+                    for marker in self.markers
+                ],
+            }
+        )
+        segments, error = ffi.new("char **"), new_error()
+        status = lib.pdl_chat_classify(description, raw, len(raw), segments, error)
+        raise_for_status(status, error)
+        return msgspec.json.decode(take_string(segments), type=list[tuple[TokenClass, str]])
+
+    def parse_tool_calls(
+        self, output: str, *, new_id: Callable[[], str] = new_tool_call_id
+    ) -> ToolCallOutcome:
+        """The tool calls of the whole output, as the event that reports them.
+
+        An output without any gives `ToolCallsParsed` with no calls. Calls that
+        the format gives no id get one from `new_id`.
+        """
+        if not self.tool_calls_recognizable:
+            return UnrecognizedToolCallFormat(
+                text=output, message="the chat template has no tool call format that is known"
+            )
+        try:
+            calls = self.parse(output).tool_calls
+        except UnparsableOutput as error:
+            return ToolCallParseFailed(message=str(error))
+        return ToolCallsParsed(
+            calls=[
+                ToolCall(
+                    id=call.id or new_id(),
+                    name=call.name,
+                    arguments_json=call.arguments,
+                    arguments_valid=_is_json(call.arguments),
+                )
+                for call in calls
+            ]
+        )
+
+
+class ChatTemplates:
+    """A model's chat template, compiled; to be closed before the model is freed."""
+
+    def __init__(self, handle: Any, source: str) -> None:
+        self._handle = handle
+        self.source = source
+
+    @classmethod
+    def open(cls, model: Any | None, override: str | None = None) -> Self | None:
+        """Compiles `override`, or the template in the model's file; None if there is neither.
+
+        `model` is a `pdl_model *`, or None to compile a template without its
+        tokens. Takes some milliseconds.
+
+        Raises:
+            BadTemplate: the template does not compile.
+        """
+        if override is None and (model is None or not _has_template(model)):
+            return None
+        if override is not None and "\0" in override:
+            raise BadTemplate("the chat template contains a NUL character")
+        templates, error = ffi.new("pdl_chat_templates **"), new_error()
+        status = lib.pdl_chat_open(
+            ffi.NULL if model is None else model,
+            ffi.NULL if override is None else override.encode(),
+            templates,
+            error,
+        )
+        raise_for_status(status, error)
+        handle = ffi.gc(templates[0], lib.pdl_chat_free)
+        source = ffi.new("char **")
+        raise_for_status(lib.pdl_chat_source(handle, source, error), error)
+        return cls(handle, take_string(source))
+
+    def close(self) -> None:
+        """Frees the compiled template; rendering is over. Idempotent."""
+        if self._handle is not None:
+            handle, self._handle = self._handle, None
+            ffi.release(handle)
+
+    def render(
+        self, prompt: ConversationPrompt, *, json_schema: str | None = None
+    ) -> RenderedConversation:
+        """Renders a conversation; with `json_schema` (JSON text) the answer has to fit it.
+
+        Images become `MEDIA_MARKER`, in their order.
+
+        Raises:
+            BadTemplate: the template refuses this conversation.
+            BadSchema: no grammar can be made of the schema, or of a tool's.
+            InvalidArgument: the conversation itself is malformed.
+        """
+        if self._handle is None:
+            raise InvalidArgument("the chat template is closed")
+        request = msgspec.json.encode(_request(prompt, json_schema))
+        result, error = ffi.new("char **"), new_error()
+        raise_for_status(lib.pdl_chat_render(self._handle, request, result, error), error)
+        return _conversation(msgspec.json.decode(take_string(result), type=_Rendered))
+
+
+def json_schema_to_grammar(schema_text: str) -> str:
+    """GBNF whose rule "root" accepts the JSON texts that fit a JSON Schema.
+
+    Raises:
+        BadSchema: not JSON, not a schema, or one that has no grammar.
+    """
+    if "\0" in schema_text:
+        raise BadSchema("the schema contains a NUL character")
+    grammar, error = ffi.new("char **"), new_error()
+    raise_for_status(lib.pdl_schema_to_grammar(schema_text.encode(), grammar, error), error)
+    return take_string(grammar)
+
+
+def _has_template(model: Any) -> bool:
+    text, error = ffi.new("char **"), new_error()
+    raise_for_status(lib.pdl_model_chat_template(model, text, error), error)
+    if text[0] == ffi.NULL:
+        return False
+    take_string(text)
+    return True
+
+
+def _request(prompt: ConversationPrompt, json_schema: str | None) -> dict[str, object]:
+    return {
+        "messages": [_message(message) for message in prompt.messages],
+        "tools": [_tool(tool) for tool in prompt.tools],
+        "tool_choice": prompt.tool_choice,
+        "parallel_tool_calls": prompt.parallel_tool_calls,
+        "add_generation_prompt": prompt.add_generation_prompt,
+        "enable_thinking": prompt.enable_thinking,
+        "template_arguments": prompt.template_arguments,
+        "json_schema": json_schema,
+    }
+
+
+def _message(message: Message) -> dict[str, object]:
+    """A message in the shape of OpenAI's API, which llama.cpp reads."""
+    shaped: dict[str, object] = {"role": message.role}
+    if isinstance(message.content, list):
+        shaped["content"] = [
+            {"type": "media_marker", "text": MEDIA_MARKER}
+            if isinstance(part, ImagePart)
+            else {"type": "text", "text": part.text}
+            for part in message.content
+        ]
+    elif message.content is not None or not message.tool_calls:
+        shaped["content"] = message.content or ""
+    if message.tool_calls:
+        shaped["tool_calls"] = [
+            {
+                "type": "function",
+                "id": call.id,
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in message.tool_calls
+        ]
+    for key in ("reasoning_content", "tool_call_id", "name"):
+        if (value := getattr(message, key)) is not None:
+            shaped[key] = value
+    return shaped
+
+
+def _tool(tool: ToolDefinition) -> dict[str, object]:
+    function: dict[str, object] = {"name": tool.name, "description": tool.description}
+    if tool.parameters is not None:
+        function["parameters"] = tool.parameters
+    return {"type": "function", "function": function}
+
+
+def _conversation(rendered: _Rendered) -> RenderedConversation:
+    grammar = None
+    if rendered.grammar:
+        grammar = GrammarConstraint(
+            text=rendered.grammar,
+            lazy=rendered.grammar_lazy,
+            trigger_patterns=rendered.grammar_trigger_patterns,
+            trigger_tokens=rendered.grammar_trigger_tokens,
+            prefix=rendered.grammar_prefix,
+        )
+    return RenderedConversation(
+        text=rendered.prompt,
+        grammar=grammar,
+        preserved_tokens=rendered.preserved_tokens,
+        stops=rendered.additional_stops,
+        markers=[
+            ClassMarker(
+                text=marker.text,
+                when=None if marker.when < 0 else TokenClass(marker.when),
+                becomes=TokenClass(marker.becomes),
+                emit=marker.emit,
+            )
+            for marker in rendered.markers
+        ],
+        initial_class=TokenClass(rendered.initial_class),
+        supports_thinking=rendered.supports_thinking,
+        message_starts=_character_offsets(rendered.prompt, rendered.message_starts),
+        tool_calls_recognizable=rendered.tool_calls_recognizable,
+        parser=rendered.parser,
+    )
+
+
+def _character_offsets(text: str, byte_offsets: list[int]) -> list[int]:
+    """Ascending offsets into the UTF-8 of a text, as offsets into the text."""
+    if text.isascii():
+        return byte_offsets
+    raw = text.encode()
+    offsets = []
+    characters = previous = 0
+    for offset in byte_offsets:
+        characters += len(raw[previous:offset].decode("utf-8", "replace"))
+        offsets.append(characters)
+        previous = offset
+    return offsets
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return False
+    return True
