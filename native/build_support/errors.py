@@ -23,7 +23,7 @@ def disk_errors(directory: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise disk_full(directory) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
             raise BuildError(
                 f"{directory} cannot be written ({error.strerror}): "
                 "point PADDLER_CACHE_DIR at a directory that can."

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BAR_CELLS = 24
 # A log gets a line whenever this much more of a step is done.
-LOG_STEP_PERCENT = 20
+LOG_STEP_PERCENT = 10
 
 
 class Progress:
