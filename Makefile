@@ -27,11 +27,12 @@ $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-# What [build-system] of pyproject.toml requires. Installed here so that the
+# What [build-system] of pyproject.toml requires, and what hatchling adds for
+# editable installs. Installed here so that the
 # build can run in the open, with its progress shown, before pip hides it.
 $(VENV)/.build-tools: pyproject.toml $(VENV)/.created
 	@echo "Installing build tools"
-	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' > $(VENV)/build-requirements.txt
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], "editables", sep="\n")' > $(VENV)/build-requirements.txt
 	@$(BIN)/python -m pip install --quiet --requirement $(VENV)/build-requirements.txt
 	@touch $@
 
