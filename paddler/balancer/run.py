@@ -1,0 +1,247 @@
+"""The balancer: its parts, its root nursery, its start and its end.
+
+Start: all listeners are bound before anything else happens, so that an address
+in use is the first thing to be told; then the state database is read, then
+everything runs. End, once `stop` is set: running requests are told why, nothing
+new is accepted, connections get a moment to take what was sent, and then
+everything is cancelled.
+
+A service is an `EdgeApp` on an address: `_services` is the list of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import random
+from collections.abc import Iterator, Mapping, Sequence
+
+import trio
+
+from paddler.balancer.dispatch.buffer import Buffer
+from paddler.balancer.dispatch.router import LeastBusyRouter
+from paddler.balancer.fleet.desired_state import DesiredStates
+from paddler.balancer.fleet.fleet import Fleet
+from paddler.balancer.generation.embedding_chunks import Embeddings
+from paddler.balancer.generation.generation import Generations
+from paddler.balancer.http_edge.application import EdgeApp
+from paddler.balancer.http_edge.cors import CorsPolicy
+from paddler.balancer.http_edge.limits import DEFAULT_EDGE_LIMITS, EdgeLimits
+from paddler.balancer.http_edge.serving.listeners import (
+    ListenAddress,
+    Listeners,
+    format_address,
+    open_listeners,
+)
+from paddler.balancer.http_edge.serving.server import EdgeServer
+from paddler.balancer.inference_service.limits import DEFAULT_INFERENCE_LIMITS, InferenceLimits
+from paddler.balancer.inference_service.service import InferenceService
+from paddler.balancer.management_service.service import ManagementService
+from paddler.balancer.metrics.registry import Gauges, MetricsRegistry
+from paddler.balancer.metrics.statsd import StatsdSettings, push_gauges
+from paddler.balancer.state_database.database import open_state_database
+from paddler.version import paddler_version
+
+_log = logging.getLogger("paddler.balancer")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BalancerSettings:
+    """Everything the command line says; times in seconds."""
+
+    inference_address: ListenAddress
+    management_address: ListenAddress
+    buffered_request_timeout_s: float = 10.0
+    max_buffered_requests: int = 30
+    inference_item_timeout_s: float = 30.0
+    drain_timeout_s: float = 30.0
+    inference_cors_origins: frozenset[str] = frozenset()
+    management_cors_origins: frozenset[str] = frozenset()
+    state_database: str = "memory://"
+    metrics_prefix: str = "paddler_"
+    statsd: StatsdSettings | None = None
+    edge_limits: EdgeLimits = DEFAULT_EDGE_LIMITS
+    inference_limits: InferenceLimits = DEFAULT_INFERENCE_LIMITS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BalancerCore:
+    """The parts that services share."""
+
+    buffer: Buffer
+    fleet: Fleet
+    states: DesiredStates
+    generations: Generations
+    embeddings: Embeddings
+    metrics: MetricsRegistry
+    gauges: Gauges
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """A service's name, its address and its routes."""
+
+    name: str
+    address: ListenAddress
+    app: EdgeApp
+
+
+@dataclasses.dataclass(frozen=True)
+class BoundAddresses:
+    """Where the services listen, by name; several where a name has several."""
+
+    by_service: Mapping[str, Sequence[tuple[str, int]]]
+
+    def url(self, service: str) -> str:
+        """The base URL of a service's first address."""
+        host, port = self.by_service[service][0]
+        return f"http://{format_address(host, port)}"
+
+
+def make_core(settings: BalancerSettings) -> BalancerCore:
+    """The shared parts, not running yet.
+
+    Raises:
+        BadDatabaseUrl: `state_database` is not a URL of one.
+    """
+    metrics = MetricsRegistry(settings.metrics_prefix)
+    buffer = Buffer(
+        router=LeastBusyRouter(random.Random()),
+        max_waiting=settings.max_buffered_requests,
+        timeout_s=settings.buffered_request_timeout_s,
+    )
+    fleet = Fleet(buffer, balancer_version=paddler_version())
+    states = DesiredStates(
+        fleet=fleet,
+        database=open_state_database(settings.state_database),
+        drain_timeout_s=settings.drain_timeout_s,
+    )
+    gauges = Gauges(
+        slots_processing=lambda: fleet.slots_processing,
+        slots_total=lambda: fleet.slots_total,
+        requests_buffered=lambda: buffer.waiting.value,
+    )
+    metrics.watch(gauges)
+    return BalancerCore(
+        buffer=buffer,
+        fleet=fleet,
+        states=states,
+        generations=Generations(
+            fleet=fleet,
+            buffer=buffer,
+            item_timeout_s=settings.inference_item_timeout_s,
+            observer=metrics,
+        ),
+        embeddings=Embeddings(
+            fleet=fleet,
+            buffer=buffer,
+            states=states,
+            item_timeout_s=settings.inference_item_timeout_s,
+            observer=metrics,
+        ),
+        metrics=metrics,
+        gauges=gauges,
+    )
+
+
+def _services(core: BalancerCore, settings: BalancerSettings) -> list[Service]:
+    limits = settings.edge_limits
+    inference = InferenceService(
+        generations=core.generations,
+        embeddings=core.embeddings,
+        fleet=core.fleet,
+        limits=settings.inference_limits,
+    )
+    management = ManagementService(
+        fleet=core.fleet,
+        buffer=core.buffer,
+        states=core.states,
+        metrics_text=core.metrics.text,
+    )
+    return [
+        Service(
+            "inference",
+            settings.inference_address,
+            inference.make_app(
+                edge_limits=limits, cors=CorsPolicy(settings.inference_cors_origins)
+            ),
+        ),
+        Service(
+            "management",
+            settings.management_address,
+            management.make_app(
+                edge_limits=limits, cors=CorsPolicy(settings.management_cors_origins)
+            ),
+        ),
+    ]
+
+
+async def run(
+    settings: BalancerSettings,
+    *,
+    stop: trio.Event | None = None,
+    task_status: trio.TaskStatus[BoundAddresses] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run the balancer until `stop` is set; cancelling stops it at once.
+
+    Reports `started` with the bound addresses once requests are accepted.
+
+    Raises:
+        ListenFailed: An address cannot be listened on.
+        StateDatabaseError: The state database cannot be used.
+    """
+    stop = trio.Event() if stop is None else stop
+    core = make_core(settings)
+    services = _services(core, settings)
+    with contextlib.ExitStack() as bound:
+        listeners = [
+            bound.enter_context(
+                _closing(await open_listeners(service.address, settings.edge_limits))
+            )
+            for service in services
+        ]
+        await core.states.load()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(core.states.run)
+            if settings.statsd is not None:
+                nursery.start_soon(push_gauges, settings.statsd, core.gauges.read)
+            await _serve(core, services, listeners, stop, task_status)
+            nursery.cancel_scope.cancel()
+    _log.info("balancer_stopped")
+
+
+async def _serve(
+    core: BalancerCore,
+    services: Sequence[Service],
+    listeners: Sequence[Listeners],
+    stop: trio.Event,
+    task_status: trio.TaskStatus[BoundAddresses],
+) -> None:
+    async with trio.open_nursery() as servers:
+        for service, listening in zip(services, listeners, strict=True):
+            await servers.start(EdgeServer(service.app, listening).run)
+            for host, port in listening.addresses:
+                _log.info(
+                    "service_started service=%s address=%s",
+                    service.name,
+                    format_address(host, port),
+                )
+        addresses = zip(services, listeners, strict=True)
+        task_status.started(
+            BoundAddresses({service.name: found.addresses for service, found in addresses})
+        )
+        await stop.wait()
+        _log.info("balancer_stopping")
+        core.generations.shut_down()
+        core.embeddings.shut_down()
+        for service in services:
+            service.app.stopping.set()
+
+
+@contextlib.contextmanager
+def _closing(listeners: Listeners) -> Iterator[Listeners]:
+    try:
+        yield listeners
+    finally:
+        listeners.close()
