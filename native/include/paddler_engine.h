@@ -55,10 +55,7 @@ const char *pdl_llama_cpp_version(void);
 /* Starts llama.cpp's backends and routes its log into a ring. Idempotent. */
 void pdl_process_init(void);
 
-/* File descriptor that becomes readable when log lines wait; owned by the process. */
-int32_t pdl_log_fd(void);
-
-/* Takes the oldest log line: its length is returned (0: none), its ggml level
+/* Takes the oldest log line: its length is returned (-1: none), its ggml level
  * stored in *level. Longer lines are cut. Lines lost to a full ring are
  * counted in *n_lost. */
 int32_t pdl_log_take(char *text, int32_t capacity, int32_t *level, int64_t *n_lost);

@@ -1,6 +1,7 @@
 // The engine's thread: takes requests, forms batches, samples, reports.
 #include "engine.h"
 #include "errors.h"
+#include "log_ring.h"
 
 #include <algorithm>
 
@@ -234,6 +235,7 @@ void Engine::add_prompt_part(Slot &slot, int32_t n_tokens) {
 
 void Engine::step() {
     const auto started = Clock::now();
+    const QuietWhenExpected quiet(abort_);
     int32_t code = 0;
     try {
         code = llama_decode(context_.get(), batch_.native());

@@ -2,7 +2,6 @@
 
 #include "llama.h"
 #include "log.h"
-#include "wakeup.h"
 
 #include <algorithm>
 #include <cstring>
@@ -27,7 +26,6 @@ struct Ring {
     std::string unfinished;
     int32_t unfinished_level = GGML_LOG_LEVEL_INFO;
     int64_t n_lost = 0;
-    Wakeup wakeup;
 };
 
 // Never destroyed: llama.cpp may log until the process is gone.
@@ -37,6 +35,7 @@ Ring &ring() {
 }
 
 thread_local std::string *captured = nullptr;
+thread_local const std::atomic<bool> *quiet = nullptr;
 
 void store(Ring &target, int32_t level, std::string text) {
     if (target.lines.size() >= capacity_lines) {
@@ -47,32 +46,27 @@ void store(Ring &target, int32_t level, std::string text) {
 }
 
 void on_log(ggml_log_level level, const char *text, void *) {
+    if (quiet != nullptr && *quiet && level != GGML_LOG_LEVEL_CONT) {
+        level = GGML_LOG_LEVEL_DEBUG;
+    }
     if (captured != nullptr && (level == GGML_LOG_LEVEL_WARN || level == GGML_LOG_LEVEL_ERROR) &&
         captured->size() < max_captured_bytes) {
         captured->append(text);
     }
     Ring &target = ring();
-    bool has_line = false;
-    {
-        const std::lock_guard<std::mutex> lock(target.mutex);
-        if (level != GGML_LOG_LEVEL_CONT) {
-            if (!target.unfinished.empty()) {
-                store(target, target.unfinished_level, std::move(target.unfinished));
-                target.unfinished.clear();
-                has_line = true;
-            }
-            target.unfinished_level = level;
+    const std::lock_guard<std::mutex> lock(target.mutex);
+    if (level != GGML_LOG_LEVEL_CONT) {
+        if (!target.unfinished.empty()) {
+            store(target, target.unfinished_level, std::move(target.unfinished));
+            target.unfinished.clear();
         }
-        target.unfinished.append(text);
-        size_t end;
-        while ((end = target.unfinished.find('\n')) != std::string::npos) {
-            store(target, target.unfinished_level, target.unfinished.substr(0, end));
-            target.unfinished.erase(0, end + 1);
-            has_line = true;
-        }
+        target.unfinished_level = level;
     }
-    if (has_line) {
-        target.wakeup.notify();
+    target.unfinished.append(text);
+    size_t end;
+    while ((end = target.unfinished.find('\n')) != std::string::npos) {
+        store(target, target.unfinished_level, target.unfinished.substr(0, end));
+        target.unfinished.erase(0, end + 1);
     }
 }
 
@@ -88,32 +82,27 @@ void start_log_ring() {
     });
 }
 
-int32_t log_ring_fd() {
-    return ring().wakeup.fd();
-}
-
 int32_t take_log_line(char *text, int32_t capacity, int32_t *level, int64_t *n_lost) {
     Ring &source = ring();
     const std::lock_guard<std::mutex> lock(source.mutex);
     *n_lost = source.n_lost;
     if (source.lines.empty()) {
-        source.wakeup.clear();
-        return 0;
+        return -1;
     }
     const Line line = std::move(source.lines.front());
     source.lines.pop_front();
     *level = line.level;
     const auto length = std::min(line.text.size(), static_cast<size_t>(std::max(capacity, 0)));
     std::memcpy(text, line.text.data(), length);
-    if (source.lines.empty()) {
-        source.wakeup.clear();
-    }
-    // An empty line still counts as one.
-    if (length == 0 && capacity > 0) {
-        text[0] = ' ';
-        return 1;
-    }
     return static_cast<int32_t>(length);
+}
+
+QuietWhenExpected::QuietWhenExpected(const std::atomic<bool> &expected) {
+    quiet = &expected;
+}
+
+QuietWhenExpected::~QuietWhenExpected() {
+    quiet = nullptr;
 }
 
 LogCapture::LogCapture() : outer_(captured) {

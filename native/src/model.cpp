@@ -78,10 +78,6 @@ void pdl_process_init(void) {
     });
 }
 
-int32_t pdl_log_fd(void) {
-    return paddler::log_ring_fd();
-}
-
 int32_t pdl_log_take(char *text, int32_t capacity, int32_t *level, int64_t *n_lost) {
     return paddler::take_log_line(text, capacity, level, n_lost);
 }

@@ -144,6 +144,14 @@ Placement Placer::place(std::vector<Slot> &slots, const std::vector<llama_token>
     if (shared.n_tokens >= best.n_tokens + min_gain_tokens) {
         best = shared;
     }
+    if (best.kind == PDL_CACHE_SLOT && best.n_tokens < min_gain_tokens) {
+        // A few common tokens, such as BOS, are no reason to take the slot of
+        // another conversation rather than the one that is missed least.
+        const int32_t n_lost = static_cast<int32_t>(best.slot->state.tokens.size()) - best.n_tokens;
+        if (n_lost > best.n_tokens && least_valuable(slots, nullptr) != best.slot) {
+            best = Source();
+        }
+    }
     switch (best.kind) {
     case PDL_CACHE_SLOT: {
         Slot &holder = *best.slot;
