@@ -33,19 +33,19 @@ $(VENV)/.created:
 $(VENV)/.build-tools: pyproject.toml $(VENV)/.created
 	@echo "Installing build tools"
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], "editables", sep="\n")' > $(VENV)/build-requirements.txt
-	@$(BIN)/python -m pip install --quiet --requirement $(VENV)/build-requirements.txt
+	@$(BIN)/python -m pip install -qq --requirement $(VENV)/build-requirements.txt
 	@touch $@
 
 # Installs the extra after the hyphen; pip finds the engine finished in the cache.
 $(VENV)/.installed-%: pyproject.toml $(VENV)/.build-tools
-	@$(BIN)/python build.py extension
+	@$(BIN)/python build.py extension > /dev/null
 	@echo "Installing paddler[$*]"
-	@$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[$*]'
+	@$(BIN)/python -m pip install -qq --no-build-isolation --editable '.[$*]'
 	@touch $@
 
 # Nothing to do unless native/ changed: the result is looked up by content.
 native: $(VENV)/.build-tools
-	@$(BIN)/python build.py extension
+	@$(BIN)/python build.py extension > /dev/null
 
 demo: $(VENV)/.installed-demo native
 	@$(BIN)/paddler demo $(ARGS)
