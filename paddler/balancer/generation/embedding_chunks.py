@@ -257,9 +257,8 @@ class Embeddings:
         while chunk.pause is Pause.RUNNING:
             with trio.move_on_at(chunk.last_item_at + limit_s):
                 await chunk.wait()
-            if chunk.pause is not Pause.RUNNING:
-                break
-            if trio.current_time() >= chunk.last_item_at + limit_s:
+            is_silent = trio.current_time() >= chunk.last_item_at + limit_s
+            if is_silent and chunk.pause is Pause.RUNNING:
                 silence = f"the agent sent nothing for {round(limit_s * 1000)} ms"
                 batch.fail(GenerationError(504, silence))
                 return RequestOutcome.ITEM_TIMEOUT

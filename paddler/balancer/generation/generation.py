@@ -71,9 +71,9 @@ class Generations:
     ) -> None:
         """Run `task`, with its items going to `outbox`, which is closed at the end.
 
-        `request_id` is for the log. Reports `started` once a slot is leased; from then on failures are
-        items. Cancelling it cancels the request at its agent and frees the
-        slot at once.
+        `request_id` is for the log. Reports `started` once a slot is leased;
+        from then on failures are items. Cancelling it cancels the request at
+        its agent and frees the slot at once.
 
         Raises:
             GenerationNotSupported: The model serves embeddings only.
@@ -145,7 +145,8 @@ class Generations:
         while progress.pause is Pause.RUNNING:
             with trio.move_on_at(progress.last_item_at + limit_s):
                 await progress.wait()
-            if trio.current_time() >= progress.last_item_at + limit_s:
+            is_silent = trio.current_time() >= progress.last_item_at + limit_s
+            if is_silent and progress.pause is Pause.RUNNING:
                 silence = f"the agent sent nothing for {round(limit_s * 1000)} ms"
                 progress.fail(RequestOutcome.ITEM_TIMEOUT, GenerationError(504, silence))
 
