@@ -347,11 +347,18 @@ async def open_slots(model: Model, settings: EngineSettings) -> AsyncIterator[Sl
     forward_log()
     raise_for_status(status, error)
     engine = SlotEngine(handle[0], model, settings)
+    raised: Exception | None = None
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(engine.pump)
-            yield engine
+            # Kept out of the nursery, which would wrap it in a group.
+            try:
+                yield engine
+            except Exception as error:
+                raised = error
             nursery.cancel_scope.cancel()
+        if raised is not None:
+            raise raised
     finally:
         engine.fail_all()
         # Joining the thread is prompt, as closing aborts the batch in flight.
