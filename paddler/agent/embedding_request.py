@@ -1,0 +1,106 @@
+"""One chunk of documents to embed, from texts to normalized vectors.
+
+Documents are embedded in small groups, so that results leave while others are
+computed, and so that one document the model cannot take spoils no other.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from paddler.agent.engine_protocol import Embedder, Engine
+from paddler.agent.slots import Outlet
+from paddler.engine.errors import EngineClosed, EngineError
+from paddler.messages.embeddings import (
+    DocumentEmbedding,
+    DocumentFailed,
+    DocumentTooLong,
+    EmbeddingDocument,
+    EmbeddingResult,
+    Normalization,
+)
+from paddler.messages.link import Embed
+from paddler.messages.state import InferenceParameters
+
+__all__ = ["run_embedding"]
+
+logger = logging.getLogger(__name__)
+
+DOCUMENTS_PER_GROUP = 16
+
+
+async def run_embedding(
+    frame: Embed, outlet: Outlet, engine: Engine, parameters: InferenceParameters
+) -> None:
+    """Serve `frame` and post every document's result, `done` included."""
+    embedder = engine.embedder
+    if embedder is None:
+        outlet.post_embeddings([], done=True, error="embeddings are not enabled")
+        return
+    try:
+        for first in range(0, len(frame.documents), DOCUMENTS_PER_GROUP):
+            group = frame.documents[first : first + DOCUMENTS_PER_GROUP]
+            results = await _embed_group(
+                group, frame.normalization, engine, embedder, parameters.embedding_batch_size
+            )
+            outlet.post_embeddings(results, done=False)
+    except EngineClosed:
+        outlet.hand_over("the engine closes")
+    else:
+        outlet.post_embeddings([], done=True)
+
+
+async def _embed_group(
+    documents: Sequence[EmbeddingDocument],
+    normalization: Normalization,
+    engine: Engine,
+    embedder: Embedder,
+    batch_tokens: int,
+) -> list[EmbeddingResult]:
+    results: list[EmbeddingResult] = []
+    fitting: list[tuple[EmbeddingDocument, list[int]]] = []
+    for document in documents:
+        try:
+            tokens = await engine.tokenize(document.content)
+        except EngineClosed:
+            raise
+        except EngineError as error:
+            results.append(DocumentFailed(document.id, str(error)))
+            continue
+        if len(tokens) > batch_tokens:
+            results.append(DocumentTooLong(document.id, len(tokens), batch_tokens))
+        elif not tokens:
+            results.append(DocumentFailed(document.id, "the document has no tokens"))
+        else:
+            fitting.append((document, tokens))
+    return results + await _embed_fitting(fitting, normalization, embedder)
+
+
+async def _embed_fitting(
+    fitting: Sequence[tuple[EmbeddingDocument, list[int]]],
+    normalization: Normalization,
+    embedder: Embedder,
+) -> list[EmbeddingResult]:
+    if not fitting:
+        return []
+    try:
+        vectors = await embedder.embed([tokens for _, tokens in fitting])
+    except EngineClosed:
+        raise
+    except EngineError as error:
+        if len(fitting) > 1:
+            # One of them spoils the group: find out which by taking each alone.
+            return [
+                result
+                for one in fitting
+                for result in await _embed_fitting([one], normalization, embedder)
+            ]
+        logger.info("document_failed error=%s: %s", type(error).__name__, error)
+        return [DocumentFailed(fitting[0][0].id, str(error))]
+    from paddler.engine.normalization import normalize
+
+    return [
+        DocumentEmbedding(document.id, normalize(vector, normalization), len(tokens))
+        for (document, tokens), vector in zip(fitting, vectors, strict=True)
+    ]

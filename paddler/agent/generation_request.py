@@ -1,0 +1,298 @@
+"""One generation on a slot, from the task to its last event.
+
+Runs in the request's own task: cancelling that stops the engine's work and
+frees the slot. Rendering and parsing of long texts happen in worker threads,
+so that a large conversation does not delay the tokens of others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import random
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from typing import TypeVar
+
+import trio
+
+from paddler.agent.engine_protocol import Engine, RenderedConversation
+from paddler.agent.request_translation import (
+    RequestEnded,
+    check_task,
+    done_event,
+    failed,
+    failure_event,
+    resolve_sampling,
+    room_for,
+    started_event,
+    token_event,
+)
+from paddler.agent.slots import Outlet
+from paddler.agent.tool_calls import tool_call_event
+from paddler.engine.errors import BadSchema, EngineClosed, EngineError
+from paddler.engine.requests import (
+    Ended,
+    EngineRequest,
+    GrammarConstraint,
+    Started,
+    TokenClass,
+    Tokens,
+)
+from paddler.messages.generation import (
+    ConversationPrompt,
+    GenerationFailure,
+    GenerationRefused,
+    GenerationStarted,
+    GenerationTask,
+    RawPrompt,
+    TokenPrompt,
+)
+from paddler.messages.grammar import GbnfGrammar, JsonSchemaGrammar
+from paddler.messages.link import Generate
+from paddler.messages.state import InferenceParameters
+
+__all__ = ["Serving", "run_generation"]
+
+logger = logging.getLogger(__name__)
+
+LONG_TEXT_CHARS = 16_384
+"""Texts from here on are rendered and parsed in a worker thread."""
+
+MAX_CHECKPOINTS = 2
+"""The last message starts: where the next turn's prompt probably diverges."""
+
+ResultT = TypeVar("ResultT")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """What a request is served with; taken once, when it starts."""
+
+    engine: Engine
+    parameters: InferenceParameters
+    supports_images: bool
+    json_schema_to_grammar: Callable[[str], str]
+    random_source: random.Random
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """A prompt in the engine's terms; `rendered` is there for conversations."""
+
+    tokens: Sequence[int]
+    grammar: GrammarConstraint | None
+    checkpoints: Sequence[int] = ()
+    rendered: RenderedConversation | None = None
+
+
+async def run_generation(frame: Generate, outlet: Outlet, serving: Serving) -> None:
+    """Serve `frame` and post everything it has to tell, terminal event included."""
+    try:
+        await _generate(frame, outlet, serving)
+    except RequestEnded as end:
+        outlet.post(end.event)
+    except EngineClosed:
+        outlet.hand_over("the engine closes")
+    except EngineError as error:
+        logger.info(
+            "generation_failed request=%d error=%s: %s",
+            frame.request_id,
+            type(error).__name__,
+            error,
+        )
+        outlet.post(failure_event(error))
+
+
+async def _generate(frame: Generate, outlet: Outlet, serving: Serving) -> None:
+    task = frame.task
+    if not serving.engine.facts.can_generate:
+        message = "the model makes embeddings only"
+        raise failed(GenerationFailure.TOKEN_GENERATION_DISABLED, message)
+    check_task(task, supports_images=serving.supports_images)
+    prepared = await _prepare(task, serving)
+    n_prompt_tokens = len(prepared.tokens)
+    max_tokens = room_for(
+        task.max_tokens,
+        n_prompt_tokens=n_prompt_tokens,
+        context_tokens=serving.engine.context_tokens,
+    )
+    request = _engine_request(frame, prepared, max_tokens, serving)
+    started = GenerationStarted(-1, n_prompt_tokens, 0)
+    async with (
+        serving.engine.start(request) as generation,
+        aclosing(generation.batches()) as batches,
+    ):
+        async for batch in batches:
+            for event in batch:
+                match event:
+                    case Tokens():
+                        outlet.post(token_event(event))
+                    case Started():
+                        started = started_event(event, n_prompt_tokens)
+                        outlet.post(started)
+                    case Ended():
+                        await _finish(task, prepared, started, event, outlet, serving)
+
+
+def _engine_request(
+    frame: Generate, prepared: _Prepared, max_tokens: int, serving: Serving
+) -> EngineRequest:
+    task, rendered, resume = frame.task, prepared.rendered, frame.resume
+    request = EngineRequest(
+        prompt_tokens=prepared.tokens,
+        max_tokens=max_tokens,
+        sampling=resolve_sampling(
+            serving.parameters, task.sampling, random_seed=serving.random_source.getrandbits(32)
+        ),
+        stops=task.stop,
+        grammar=prepared.grammar,
+        checkpoints=prepared.checkpoints,
+        replay_tokens=resume.token_ids if resume is not None else (),
+        replay_sent_bytes=resume.n_sent_bytes if resume is not None else 0,
+        n_logprobs=task.n_logprobs,
+        ignore_end=task.ignore_eos,
+    )
+    if rendered is None:
+        return request
+    return dataclasses.replace(
+        request,
+        stops=[*task.stop, *rendered.stops],
+        preserved_tokens=rendered.preserved_tokens,
+        initial_class=rendered.initial_class,
+        markers=rendered.markers,
+        keep_raw_text=task.parse_tool_calls,
+    )
+
+
+async def _prepare(task: GenerationTask, serving: Serving) -> _Prepared:
+    engine, prompt = serving.engine, task.prompt
+    grammar = await _grammar(task, serving)
+    match prompt:
+        case RawPrompt(text):
+            return _Prepared(tokens=await engine.tokenize(text), grammar=grammar)
+        case TokenPrompt(token_ids):
+            _check_tokens(token_ids, engine.facts.n_vocab)
+            return _Prepared(tokens=token_ids, grammar=grammar)
+        case ConversationPrompt():
+            rendered = await _render(prompt, task, serving)
+            grammar = _chosen_grammar(task, grammar, rendered.grammar)
+            return _Prepared(
+                tokens=await engine.tokenize(rendered.text),
+                grammar=grammar,
+                checkpoints=await _checkpoints(rendered, engine),
+                rendered=rendered,
+            )
+
+
+async def _render(
+    prompt: ConversationPrompt, task: GenerationTask, serving: Serving
+) -> RenderedConversation:
+    engine = serving.engine
+    if engine.chat_error is not None:
+        raise failed(GenerationFailure.CHAT_TEMPLATE_ERROR, str(engine.chat_error))
+    chat = engine.chat
+    if chat is None:
+        message = "the model has no chat template, and no override is set"
+        raise failed(GenerationFailure.CHAT_TEMPLATE_ERROR, message)
+    json_schema = task.grammar.schema if isinstance(task.grammar, JsonSchemaGrammar) else None
+    try:
+        return await _off_the_loop(
+            _n_chars(prompt), lambda: chat.render(prompt, json_schema=json_schema)
+        )
+    except BadSchema as error:
+        # The request's own schema was tried before, so it is that of a tool.
+        raise failed(GenerationFailure.TOOL_SCHEMA_INVALID, str(error)) from None
+
+
+async def _grammar(task: GenerationTask, serving: Serving) -> GrammarConstraint | None:
+    """The request's own grammar, checked; raises `BadGrammar` or `BadSchema`."""
+    match task.grammar:
+        case GbnfGrammar(text, root):
+            await _off_the_loop(len(text), lambda: serving.engine.check_grammar(text, root))
+            return GrammarConstraint(text=text, root=root)
+        case JsonSchemaGrammar(schema):
+            text = await _off_the_loop(len(schema), lambda: serving.json_schema_to_grammar(schema))
+            return GrammarConstraint(text=text)
+        case None:
+            return None
+
+
+def _chosen_grammar(
+    task: GenerationTask, own: GrammarConstraint | None, rendered: GrammarConstraint | None
+) -> GrammarConstraint | None:
+    """The request's own grammar rules over what the template makes of its tools.
+
+    A schema went into the template too, which knows where the answer begins in
+    its format; what it made of it counts unless it constrains only tool calls.
+    """
+    if own is None:
+        return rendered
+    if isinstance(task.grammar, JsonSchemaGrammar) and rendered is not None and not rendered.lazy:
+        return rendered
+    return own
+
+
+async def _checkpoints(rendered: RenderedConversation, engine: Engine) -> list[int]:
+    """Token positions of the last message starts.
+
+    Messages begin at special tokens in practically every template, so the
+    tokens of a prefix are a prefix of the tokens.
+    """
+    starts = [start for start in rendered.message_starts if start > 0][-MAX_CHECKPOINTS:]
+    return [len(await engine.tokenize(rendered.text[:start])) for start in starts]
+
+
+async def _finish(
+    task: GenerationTask,
+    prepared: _Prepared,
+    started: GenerationStarted,
+    ended: Ended,
+    outlet: Outlet,
+    serving: Serving,
+) -> None:
+    rendered, prompt = prepared.rendered, task.prompt
+    if task.parse_tool_calls and rendered is not None and isinstance(prompt, ConversationPrompt):
+        tools = prompt.tools
+        outcome = await _off_the_loop(
+            len(ended.raw_text),
+            lambda: tool_call_event(
+                rendered,
+                ended.raw_text,
+                tools,
+                n_tool_call_tokens=ended.n_generated.get(TokenClass.TOOL_CALL, 0),
+            ),
+        )
+        if outcome is not None:
+            outlet.post(outcome)
+    outlet.post(done_event(started, ended))
+
+
+def _check_tokens(token_ids: Sequence[int], n_vocab: int) -> None:
+    for token_id in token_ids:
+        if not 0 <= token_id < n_vocab:
+            message = f"token {token_id} is not in the model's vocabulary of {n_vocab}"
+            raise RequestEnded(GenerationRefused(400, message))
+    if not token_ids:
+        raise RequestEnded(GenerationRefused(400, "the prompt has no tokens"))
+
+
+def _n_chars(prompt: ConversationPrompt) -> int:
+    """Roughly how much there is to render."""
+    n_chars = 0
+    for message in prompt.messages:
+        if isinstance(message.content, str):
+            n_chars += len(message.content)
+        elif message.content is not None:
+            n_chars += sum(len(getattr(part, "text", "")) for part in message.content)
+    return n_chars + sum(len(str(tool.parameters)) for tool in prompt.tools)
+
+
+async def _off_the_loop(n_chars: int, work: Callable[[], ResultT]) -> ResultT:
+    """Do short work here and long work in a thread.
+
+    The thread is waited for even when cancelled: it uses the open model.
+    """
+    if n_chars < LONG_TEXT_CHARS:
+        return work()
+    return await trio.to_thread.run_sync(work)

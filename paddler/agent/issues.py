@@ -1,0 +1,54 @@
+"""From errors to the contract's issues, and whether another attempt can help."""
+
+from __future__ import annotations
+
+from paddler.agent.engine_protocol import Engine
+from paddler.agent.errors import AttemptFailed
+from paddler.agent.model_sources.errors import ModelSourceError
+from paddler.engine import errors
+from paddler.messages.agents import ChatTemplateIssue, Issue, ModelIssue, SlotIssue
+
+__all__ = ["chat_template_issues", "open_failure", "source_failure"]
+
+
+def source_failure(error: ModelSourceError, model_path: str) -> AttemptFailed:
+    """The files of the model at `model_path` could not be had."""
+    return AttemptFailed(
+        str(error),
+        issues=[error.issue(model_path)],
+        retryable=error.retryable,
+        patient=error.patient,
+    )
+
+
+def open_failure(error: errors.EngineError, model_path: str) -> AttemptFailed:
+    """The engine could not open the model at `model_path`.
+
+    A broken file stays broken; a missing one may appear, memory may be freed.
+    """
+    issue: Issue
+    retryable = False
+    match error:
+        case errors.ModelFileNotFound():
+            issue, retryable = ModelIssue("ModelFileDoesNotExist", model_path), True
+        case errors.ModelFileUnreadable() | errors.OutOfMemory():
+            issue, retryable = ModelIssue("ModelCannotBeLoaded", model_path), True
+        case errors.InvalidArgument():
+            issue = SlotIssue(str(error), 0)
+        case _:
+            issue = ModelIssue("ModelCannotBeLoaded", model_path)
+    return AttemptFailed(str(error), issues=[issue], retryable=retryable)
+
+
+def chat_template_issues(
+    engine: Engine, model_path: str, chat_template_override: str | None
+) -> list[Issue]:
+    """What is wrong with the chat template of an open model; raw prompts work anyway."""
+    if not engine.facts.can_generate:
+        return []
+    if engine.chat_error is not None:
+        source = chat_template_override or engine.facts.chat_template or ""
+        return [ChatTemplateIssue(str(engine.chat_error), model_path, source)]
+    if engine.chat is None:
+        return [ModelIssue("UnableToFindChatTemplate", model_path)]
+    return []

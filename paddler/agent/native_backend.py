@@ -1,0 +1,53 @@
+"""Engines of `paddler.engine`: the native library is loaded when the first is opened."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+
+from paddler.agent.engine_protocol import Engine, EngineOptions
+
+__all__ = ["NativeBackend"]
+
+
+class NativeBackend:
+    """The `EngineBackend` of llama.cpp."""
+
+    @property
+    def llama_cpp_version(self) -> str:
+        """As it was pinned when the native library was built; "unknown" without one."""
+        try:
+            from paddler.engine.library import ffi, lib
+        except ImportError:
+            return "unknown"
+        return str(ffi.string(lib.pdl_llama_cpp_version()).decode())
+
+    @contextlib.asynccontextmanager
+    async def open(
+        self,
+        path: Path,
+        options: EngineOptions,
+        *,
+        chat_template_override: str | None,
+        on_progress: Callable[[float], None],
+    ) -> AsyncGenerator[Engine, None]:
+        """Load a model; see `paddler.engine.engine.Engine.open`."""
+        from paddler.engine.engine import Engine as NativeEngine
+        from paddler.engine.settings import EngineSettings
+
+        settings = EngineSettings(**dataclasses.asdict(options))
+        async with NativeEngine.open(
+            path,
+            settings,
+            chat_template_override=chat_template_override,
+            on_progress=on_progress,
+        ) as engine:
+            yield engine
+
+    def json_schema_to_grammar(self, schema: str) -> str:
+        """GBNF with the root `root`; raises `BadSchema`."""
+        from paddler.engine.chat import json_schema_to_grammar
+
+        return json_schema_to_grammar(schema)

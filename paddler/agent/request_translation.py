@@ -1,0 +1,215 @@
+"""From a generation task to the engine's request, and from its events to the wire's.
+
+Pure: nothing here waits, tokenizes or renders. What cannot be served is raised
+as `RequestEnded`, which carries the event that says so.
+"""
+
+from __future__ import annotations
+
+import jsonschema
+from jsonschema.validators import Draft202012Validator
+
+from paddler.engine import errors
+from paddler.engine.requests import (
+    Ended,
+    EngineSampling,
+    Logprob,
+    Started,
+    TokenClass,
+    Tokens,
+)
+from paddler.messages.conversation import ImagePart, ToolDefinition
+from paddler.messages.generation import (
+    Alternative,
+    ConversationPrompt,
+    EngineTimings,
+    GenerationDone,
+    GenerationFailed,
+    GenerationFailure,
+    GenerationRefused,
+    GenerationStarted,
+    GenerationTask,
+    ImageTooLarge,
+    TokenEvent,
+    TokenLogprobs,
+    Usage,
+)
+from paddler.messages.sampling import Sampling
+from paddler.messages.state import InferenceParameters
+
+__all__ = [
+    "RequestEnded",
+    "check_task",
+    "done_event",
+    "failed",
+    "failure_event",
+    "resolve_sampling",
+    "room_for",
+    "started_event",
+    "token_event",
+]
+
+_FAILURES: dict[type[errors.EngineError], GenerationFailure] = {
+    errors.BadGrammar: GenerationFailure.GRAMMAR_INITIALIZATION_FAILED,
+    errors.BadImage: GenerationFailure.IMAGE_DECODING_FAILED,
+    errors.BadSchema: GenerationFailure.GRAMMAR_SYNTAX_ERROR,
+    errors.BadTemplate: GenerationFailure.CHAT_TEMPLATE_ERROR,
+    errors.GrammarDeadEnd: GenerationFailure.GRAMMAR_REJECTED_MODEL_OUTPUT,
+    errors.Unsupported: GenerationFailure.TOKEN_GENERATION_DISABLED,
+}
+_REFUSALS: dict[type[errors.EngineError], int] = {
+    errors.InvalidArgument: 400,
+    errors.PromptTooLong: 400,
+}
+
+
+class RequestEnded(Exception):
+    """The request cannot be served; `event` is its terminal event."""
+
+    def __init__(self, event: GenerationFailed | GenerationRefused | ImageTooLarge) -> None:
+        super().__init__(type(event).__name__)
+        self.event = event
+
+
+def failed(failure: GenerationFailure, message: str) -> RequestEnded:
+    """One of the contract's failures, ready to be raised."""
+    return RequestEnded(GenerationFailed(failure, message))
+
+
+def failure_event(error: errors.EngineError) -> GenerationFailed | GenerationRefused:
+    """How a request ends that the engine refused or failed.
+
+    Files, loading and parsing have no part in a generation: such errors, like
+    any the table does not know, are faults of the agent (500).
+    """
+    failure = _FAILURES.get(type(error))
+    if failure is not None:
+        return GenerationFailed(failure, str(error))
+    return GenerationRefused(_REFUSALS.get(type(error), 500), str(error))
+
+
+def check_task(task: GenerationTask, *, supports_images: bool) -> None:
+    """Refuse what no model could serve.
+
+    Raises:
+        RequestEnded: A grammar beside thinking, images without a projector, or
+            a tool whose parameters are no JSON Schema.
+    """
+    prompt = task.prompt
+    if not isinstance(prompt, ConversationPrompt):
+        return
+    if task.grammar is not None and prompt.enable_thinking:
+        message = "a grammar and `enable_thinking` exclude each other"
+        raise failed(GenerationFailure.GRAMMAR_INCOMPATIBLE_WITH_THINKING, message)
+    if not supports_images and _has_images(prompt):
+        message = "the conversation has images, and no multimodal projection is loaded"
+        raise failed(GenerationFailure.MULTIMODAL_NOT_SUPPORTED, message)
+    for tool in prompt.tools:
+        _check_tool(tool)
+
+
+def resolve_sampling(
+    parameters: InferenceParameters, overrides: Sampling, *, random_seed: int
+) -> EngineSampling:
+    """The fleet's parameters with the request's own laid over them."""
+
+    def chosen(name: str) -> float:
+        own = getattr(overrides, name)
+        return float(getattr(parameters, name) if own is None else own)
+
+    return EngineSampling(
+        temperature=chosen("temperature"),
+        top_k=int(chosen("top_k")),
+        top_p=chosen("top_p"),
+        min_p=chosen("min_p"),
+        seed=random_seed if overrides.seed is None else overrides.seed,
+        penalty_last_n=int(chosen("penalty_last_n")),
+        penalty_repeat=chosen("penalty_repeat"),
+        penalty_frequency=chosen("penalty_frequency"),
+        penalty_presence=chosen("penalty_presence"),
+        logit_bias=tuple((overrides.logit_bias or {}).items()),
+    )
+
+
+def room_for(max_tokens: int | None, *, n_prompt_tokens: int, context_tokens: int) -> int:
+    """How many tokens may be generated: what was asked for, cut to what fits.
+
+    Raises:
+        RequestEnded: The prompt leaves no room for a single one.
+    """
+    room = context_tokens - n_prompt_tokens
+    if room < 1:
+        message = (
+            f"the prompt has {n_prompt_tokens} tokens, "
+            f"but the context of a slot holds {context_tokens}, answer included"
+        )
+        raise RequestEnded(GenerationRefused(400, message))
+    return room if max_tokens is None else min(max_tokens, room)
+
+
+def started_event(started: Started, n_prompt_tokens: int) -> GenerationStarted:
+    """The first event of every generation."""
+    return GenerationStarted(
+        started.slot, n_prompt_tokens, min(started.n_cached_tokens, n_prompt_tokens)
+    )
+
+
+def token_event(tokens: Tokens) -> TokenEvent:
+    """Generated tokens, with log-probabilities if they were asked for."""
+    return TokenEvent(
+        tokens.token_class,
+        tokens.text,
+        tokens.token_ids,
+        [
+            TokenLogprobs(_alternative(each.chosen), [_alternative(other) for other in each.top])
+            for each in tokens.logprobs
+        ],
+    )
+
+
+def done_event(started: GenerationStarted, ended: Ended) -> GenerationDone:
+    """The last event of a generation that went well, with its bill."""
+    n_generated = ended.n_generated
+    return GenerationDone(
+        ended.reason,
+        Usage(
+            prompt_tokens=started.prompt_tokens,
+            cached_prompt_tokens=started.cached_prompt_tokens,
+            content_tokens=n_generated.get(TokenClass.CONTENT, 0),
+            reasoning_tokens=n_generated.get(TokenClass.REASONING, 0),
+            tool_call_tokens=n_generated.get(TokenClass.TOOL_CALL, 0),
+            undeterminable_tokens=n_generated.get(TokenClass.UNDETERMINABLE, 0),
+        ),
+        EngineTimings(
+            queued_ms=ended.queued_ms,
+            prefill_ms=ended.prefill_ms,
+            decode_ms=ended.decode_ms,
+            slot=started.slot,
+        ),
+    )
+
+
+def _alternative(logprob: Logprob) -> Alternative:
+    return Alternative(logprob.token_id, logprob.text, logprob.logprob)
+
+
+def _has_images(prompt: ConversationPrompt) -> bool:
+    return any(
+        isinstance(part, ImagePart)
+        for message in prompt.messages
+        if isinstance(message.content, list)
+        for part in message.content
+    )
+
+
+def _check_tool(tool: ToolDefinition) -> None:
+    if tool.parameters is None:
+        return
+    try:
+        Draft202012Validator.check_schema(tool.parameters)
+    except jsonschema.SchemaError as error:
+        message = f"the parameters of tool `{tool.name}` are no JSON Schema: {error.message}"
+        raise failed(GenerationFailure.TOOL_SCHEMA_INVALID, message) from None
+    except RecursionError:
+        message = f"the parameters of tool `{tool.name}` are nested too deeply"
+        raise failed(GenerationFailure.TOOL_SCHEMA_INVALID, message) from None
