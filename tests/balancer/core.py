@@ -44,6 +44,7 @@ class Core:
 async def open_core(
     *,
     max_waiting: int = 30,
+    max_agents: int = 100,
     desired: DesiredState | None = None,
     observer: Observer | None = None,
 ) -> AsyncGenerator[Core, None]:
@@ -53,7 +54,7 @@ async def open_core(
         max_waiting=max_waiting,
         timeout_s=BUFFER_TIMEOUT_S,
     )
-    fleet = Fleet(buffer)
+    fleet = Fleet(buffer, max_agents=max_agents)
     database = MemoryStateDatabase()
     await database.save(desired or desired_state())
     states = DesiredStates(fleet=fleet, database=database)

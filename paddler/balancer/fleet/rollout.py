@@ -85,8 +85,9 @@ def next_step(agents: Sequence[AgentRecord], rollout: Rollout) -> RolloutStep:
             serving_old.append(agent)
         elif condition is Condition.EMPTY and agent.applied_version == rollout.newest:
             step.tell_newest.append(agent)
-        elif condition is Condition.EMPTY and _is_back_with(agent, rollout.previous):
-            step.tell_previous.append(agent)
+        elif _is_back_with(agent, rollout.previous, condition):
+            if condition is Condition.EMPTY:
+                step.tell_previous.append(agent)
         elif rollout.is_stopped and fleet_serves_previous and agent.id not in rollout.failed_ids:
             step.kept_back.append(agent)
             if agent.told_version != rollout.previous:
@@ -103,5 +104,10 @@ def next_step(agents: Sequence[AgentRecord], rollout: Rollout) -> RolloutStep:
     return step
 
 
-def _is_back_with(agent: AgentRecord, version: int | None) -> bool:
-    return version is not None and agent.applied_version == version
+def _is_back_with(agent: AgentRecord, version: int | None, condition: Condition) -> bool:
+    """Whether it came back serving `version`, and has only to be told so, or just was."""
+    if version is None or agent.hello.applied_version != version:
+        return False
+    if condition is Condition.EMPTY:
+        return agent.applied_version == version
+    return condition is Condition.SWAPPING and agent.told_version == version
