@@ -52,9 +52,7 @@ class NativeBuild:
     cmake_arguments: tuple[str, ...]
     tree: Path
 
-    def configure_and_build(
-        self, targets: list[tuple[str, str]], progress: Progress, *, peers: bool = False
-    ) -> None:
+    def configure_and_build(self, targets: list[tuple[str, str]], progress: Progress) -> None:
         """Builds (title, target) one after another; the tree's lock must be held."""
         native = self.root / "native"
         tests = self.root / "tests" / "native"
@@ -76,7 +74,6 @@ class NativeBuild:
             "PADDLER_MODULE_SUFFIX": module_suffix(),
             "PADDLER_PYTHON_INCLUDE": sysconfig.get_path("include"),
             "PADDLER_NATIVE_TESTS_DIR": str(self.tree / "tests") if tests.is_dir() else "",
-            "PADDLER_PEERS": "ON" if peers else "OFF",
         }
         command = [self.toolchain.cmake, "-G", "Ninja", "-S", str(self.tree / "native")]
         command += ["-B", str(out), *self.cmake_arguments]
@@ -122,9 +119,8 @@ class NativeBuild:
 
 
 @contextmanager
-def prepared(root: Path, progress: Progress) -> Iterator[NativeBuild]:
-    """A build of the checkout at `root` with the lock of its tree held; raises BuildError."""
-    build = plan(root, progress)
+def prepared(build: NativeBuild, progress: Progress) -> Iterator[None]:
+    """Holds the lock of the build's tree, which exists from then on; raises BuildError."""
     with locked(build.tree, progress):
         with disk_errors(build.tree):
             build.tree.mkdir(exist_ok=True)
@@ -132,15 +128,19 @@ def prepared(root: Path, progress: Progress) -> Iterator[NativeBuild]:
             free = shutil.disk_usage(build.tree).free
             if free < NEEDED_BYTES:
                 raise disk_full(build.tree)
-        yield build
+        yield
 
 
-def plan(root: Path, progress: Progress) -> NativeBuild:
-    """Finds compiler and source; builds nothing yet."""
+def plan(root: Path, progress: Progress, *, peers: bool = False) -> NativeBuild:
+    """Finds compiler and source; builds nothing yet.
+
+    `peers` plans a tree of its own for what benchmarks compare with, so that
+    their long build never keeps the extension's waiting.
+    """
     toolchain = find_toolchain()
     source = obtain_source(read_pin(root / "native" / "llama_cpp.lock"), progress)
     portable = os.environ.get("PADDLER_PORTABLE", "") not in ("", "0")
-    arguments = _cmake_arguments(portable=portable, version=source.version)
+    arguments = _cmake_arguments(portable=portable, peers=peers, version=source.version)
     where = str(source.path) if source.version.startswith("unpinned") else source.digest
     cpu = "portable" if portable else cpu_identity()
     key = digest([TREE_FORMAT, where, toolchain.identity, cpu, *arguments])
@@ -163,7 +163,7 @@ def build_extension(root: Path, progress: Progress) -> Path:
     finished = cache_root() / "extensions" / key
     name = f"_native{module_suffix()}"
     if not finished.is_dir():
-        with prepared(root, progress) as build:
+        with prepared(build, progress):
             targets = [("Compiling llama.cpp", "llama_libraries")]
             targets += [("Compiling Paddler's engine", "paddler_module")]
             build.configure_and_build(targets, progress)
@@ -175,7 +175,8 @@ def build_extension(root: Path, progress: Progress) -> Path:
 
 def build_native_tests(root: Path, sanitizer: str, progress: Progress) -> list[Path]:
     """The C++ test programs under a sanitizer, "address" or "thread"; raises BuildError."""
-    with prepared(root, progress) as build:
+    build = plan(root, progress)
+    with prepared(build, progress):
         targets = [("Compiling llama.cpp", "llama_libraries")]
         targets += [(f"Compiling tests ({sanitizer})", f"native_tests_{sanitizer}")]
         build.configure_and_build(targets, progress)
@@ -185,9 +186,10 @@ def build_native_tests(root: Path, sanitizer: str, progress: Progress) -> list[P
 
 def build_peers(root: Path, progress: Progress) -> Path:
     """llama-server and llama-bench of the same source and flags; returns their directory."""
-    with prepared(root, progress) as build:
+    build = plan(root, progress, peers=True)
+    with prepared(build, progress):
         targets = [(f"Compiling {name}", name) for name in ("llama-server", "llama-bench")]
-        build.configure_and_build(targets, progress, peers=True)
+        build.configure_and_build(targets, progress)
         return build.tree / "out" / "bin"
 
 
@@ -198,7 +200,7 @@ def module_suffix() -> str:
     return ".abi3.so"
 
 
-def _cmake_arguments(*, portable: bool, version: str) -> tuple[str, ...]:
+def _cmake_arguments(*, portable: bool, peers: bool, version: str) -> tuple[str, ...]:
     options = {
         "CMAKE_BUILD_TYPE": "Release",
         "BUILD_SHARED_LIBS": "OFF",
@@ -207,6 +209,7 @@ def _cmake_arguments(*, portable: bool, version: str) -> tuple[str, ...]:
         "GGML_CCACHE": "OFF",
         "LLAMA_BUILD_COMMON": "ON",
         "LLAMA_BUILD_MTMD": "ON",
+        **({"LLAMA_BUILD_TOOLS": "ON", "LLAMA_BUILD_SERVER": "ON"} if peers else {}),
         "LLAMA_BUILD_TESTS": "OFF",
         "LLAMA_BUILD_EXAMPLES": "OFF",
         "LLAMA_BUILD_APP": "OFF",
