@@ -20,6 +20,7 @@ class MemoryChannel:
         self._outgoing = outgoing
         self._incoming = incoming
         self.close_reason: str | None = None
+        self.closed = trio.Event()
 
     async def send(self, frame: bytes) -> None:
         try:
@@ -39,6 +40,7 @@ class MemoryChannel:
         await trio.lowlevel.checkpoint()
         if self.close_reason is None:
             self.close_reason = reason
+        self.closed.set()
         self._outgoing.close()
         self._incoming.close()
 

@@ -121,8 +121,7 @@ async def test_agent_that_does_not_read_loses_its_link(autojump_clock: MockClock
         nursery.start_soon(serve_agent_link, core.fleet, "a1", here)
         await there.send(msgspec.msgpack.encode(hello()))
         with trio.fail_after(60):
-            while here.close_reason is None:
-                await trio.sleep(1)
+            await here.closed.wait()
         assert core.fleet.snapshot().agents == []
 
 
