@@ -77,6 +77,8 @@ class Connection:
         self._is_broken = False
         self._is_idle = True
         self._is_stopping = False
+        self._is_pinging = False
+        self._heard_at = 0.0
         self._n_running = 0
         self._all_ended = trio.Event()
 
@@ -194,11 +196,21 @@ class Connection:
 
     def _heard_something(self) -> None:
         if self._protocol.is_socket:
+            self._heard_at = trio.current_time()
             self._patience.deadline = trio.current_time() + self._limits.socket_silence_s
         elif self._is_idle:
             self._patience.deadline = min(
                 self._patience.deadline, trio.current_time() + self._limits.header_read_timeout_s
             )
+
+    async def _ping_when_silent(self) -> None:
+        while True:
+            ping_at = self._heard_at + self._limits.socket_ping_interval_s
+            if trio.current_time() < ping_at:
+                await trio.sleep_until(ping_at)
+            else:
+                await self._protocol.ping()
+                await trio.sleep(self._limits.socket_ping_interval_s)
 
     async def _handle(self, event: Event) -> None:
         try:
@@ -207,8 +219,10 @@ class Connection:
             _log.exception("connection_failed")
             self._closing.set()
             return
-        if self._protocol.is_socket and self._patience.deadline == float("inf"):
-            self._patience.deadline = trio.current_time() + self._limits.socket_silence_s
+        if self._protocol.is_socket and not self._is_pinging:
+            self._is_pinging = True
+            self._heard_something()
+            self._nursery.start_soon(self._ping_when_silent)
 
     # Writing
 

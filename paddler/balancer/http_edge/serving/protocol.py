@@ -13,7 +13,9 @@ from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import WSStream
+from hypercorn.typing import H11SendableEvent
 from typing_extensions import override
+from wsproto.events import Ping
 
 from paddler.balancer.http_edge.limits import EdgeLimits
 
@@ -29,17 +31,27 @@ def hypercorn_config(limits: EdgeLimits) -> Config:
     config.h11_max_incomplete_size = limits.max_header_bytes
     config.keep_alive_max_requests = 1_000_000_000
     config.websocket_max_message_size = limits.max_message_bytes
-    config.websocket_ping_interval = limits.socket_ping_interval_s
+    config.websocket_ping_interval = None  # `Connection` pings, but only silent peers
     return config
 
 
 class EdgeProtocol(H11Protocol):
-    """One connection's protocol state."""
+    """One connection's protocol state.
+
+    The head of an answer whose length is known leaves together with its body.
+    """
+
+    _held_head = b""
 
     @property
     def is_socket(self) -> bool:
         """Whether the connection became a WebSocket."""
         return isinstance(self.stream, WSStream)
+
+    async def ping(self) -> None:
+        """Send a WebSocket ping, unless the socket is closing."""
+        if isinstance(self.stream, WSStream):
+            await self.stream._send_wsproto_event(Ping())
 
     @override
     async def handle(self, event: Event) -> None:
@@ -51,6 +63,24 @@ class EdgeProtocol(H11Protocol):
             and stream.buffer.length > stream.buffer.max_length
         ):
             await self.send(Closed())
+
+    @override
+    async def _send_h11_event(self, event: H11SendableEvent) -> None:
+        try:
+            data = self.connection.send(event)
+        except h11.LocalProtocolError:
+            if self.connection.their_state is not h11.ERROR:
+                raise
+            return
+        if isinstance(event, h11.Response) and any(
+            name == b"content-length" for name, _ in event.headers
+        ):
+            self._held_head = data
+            return
+        data = self._held_head + (data or b"")
+        self._held_head = b""
+        if data:
+            await self.send(RawData(data=data))
 
     @override
     async def _check_protocol(self, event: h11.Request) -> None:
