@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from paddler.agent.engine_protocol import Embedder, Engine
 from paddler.agent.slots import Outlet
 from paddler.engine.errors import EngineClosed, EngineError
+from paddler.engine.normalization import normalize
 from paddler.messages.embeddings import (
     DocumentEmbedding,
     DocumentFailed,
@@ -21,7 +22,6 @@ from paddler.messages.embeddings import (
     Normalization,
 )
 from paddler.messages.link import Embed
-from paddler.messages.state import InferenceParameters
 
 __all__ = ["run_embedding"]
 
@@ -30,9 +30,7 @@ logger = logging.getLogger(__name__)
 DOCUMENTS_PER_GROUP = 16
 
 
-async def run_embedding(
-    frame: Embed, outlet: Outlet, engine: Engine, parameters: InferenceParameters
-) -> None:
+async def run_embedding(frame: Embed, outlet: Outlet, engine: Engine) -> None:
     """Serve `frame` and post every document's result, `done` included."""
     embedder = engine.embedder
     if embedder is None:
@@ -41,9 +39,7 @@ async def run_embedding(
     try:
         for first in range(0, len(frame.documents), DOCUMENTS_PER_GROUP):
             group = frame.documents[first : first + DOCUMENTS_PER_GROUP]
-            results = await _embed_group(
-                group, frame.normalization, engine, embedder, parameters.embedding_batch_size
-            )
+            results = await _embed_group(group, frame.normalization, engine, embedder)
             outlet.post_embeddings(results, done=False)
     except EngineClosed:
         outlet.hand_over("the engine closes")
@@ -56,7 +52,6 @@ async def _embed_group(
     normalization: Normalization,
     engine: Engine,
     embedder: Embedder,
-    batch_tokens: int,
 ) -> list[EmbeddingResult]:
     results: list[EmbeddingResult] = []
     fitting: list[tuple[EmbeddingDocument, list[int]]] = []
@@ -68,8 +63,9 @@ async def _embed_group(
         except EngineError as error:
             results.append(DocumentFailed(document.id, str(error)))
             continue
-        if len(tokens) > batch_tokens:
-            results.append(DocumentTooLong(document.id, len(tokens), batch_tokens))
+        if len(tokens) > embedder.max_document_tokens:
+            too_long = DocumentTooLong(document.id, len(tokens), embedder.max_document_tokens)
+            results.append(too_long)
         elif not tokens:
             results.append(DocumentFailed(document.id, "the document has no tokens"))
         else:
@@ -98,9 +94,11 @@ async def _embed_fitting(
             ]
         logger.info("document_failed error=%s: %s", type(error).__name__, error)
         return [DocumentFailed(fitting[0][0].id, str(error))]
-    from paddler.engine.normalization import normalize
-
     return [
-        DocumentEmbedding(document.id, normalize(vector, normalization), len(tokens))
+        DocumentEmbedding(
+            document.id,
+            normalize(vector, normalization, dimensions=embedder.dimensions),
+            len(tokens),
+        )
         for (document, tokens), vector in zip(fitting, vectors, strict=True)
     ]

@@ -12,6 +12,7 @@ import dataclasses
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import trio
 
@@ -21,7 +22,7 @@ from paddler.agent.generation_request import Serving, run_generation
 from paddler.agent.slots import SlotRequest, Slots
 from paddler.concurrency.latest import Latest
 from paddler.messages.link import Embed, ModelDescription
-from paddler.messages.state import ApplicableState, InferenceParameters, Model
+from paddler.messages.state import ApplicableState, InferenceParameters, Model, PoolingType
 
 __all__ = ["EngineGeneration", "EngineKey", "run_engine_generation"]
 
@@ -105,7 +106,7 @@ class EngineGeneration:
     async def _serve(self, request: SlotRequest) -> None:
         frame = request.frame
         if isinstance(frame, Embed):
-            await run_embedding(frame, request.outlet, self.engine, self.parameters)
+            await run_embedding(frame, request.outlet, self.engine)
             return
         serving = Serving(
             engine=self.engine,
@@ -170,5 +171,5 @@ def _describe(key: EngineKey, engine: Engine, model_path: str) -> ModelDescripti
         context_tokens=engine.context_tokens,
         n_parameters=facts.n_parameters,
         size_bytes=facts.size_bytes,
-        pooling_type=None if embedder is None else embedder.pooling_type,
+        pooling_type=None if embedder is None else cast("PoolingType", embedder.pooling_type),
     )

@@ -128,10 +128,14 @@ class Embedder(Protocol):
     """Makes embeddings, beside the generations."""
 
     @property
-    def pooling_type(self) -> PoolingType: ...
+    def pooling_type(self) -> str: ...
+    @property
+    def dimensions(self) -> int: ...
+    @property
+    def max_document_tokens(self) -> int: ...
 
     async def embed(self, documents: Sequence[Sequence[int]]) -> list[bytes]:
-        """One [n_floats] float32 vector, little endian, per document, in their order.
+        """One [n_rows, dimensions] float32 vector per document, in their order.
 
         Raises `PromptTooLong` and others; then no document has a result.
         """

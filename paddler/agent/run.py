@@ -64,7 +64,7 @@ async def run(
         ),
         dial=websocket_dialer(settings, agent_id),
         random_source=random.Random(),
-        stop=stop or trio.Event(),
+        stop=trio.Event() if stop is None else stop,
         task_status=task_status,
     )
 
