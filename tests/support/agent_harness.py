@@ -6,10 +6,11 @@ The far end is a `StandIn` for the balancer, which does what a test tells it to.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import random
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import trio
@@ -21,7 +22,16 @@ from paddler.agent.model_sources.progress import DownloadReporter
 from paddler.agent.run import run_agent
 from paddler.agent.settings import AgentSettings
 from paddler.messages.agents import ApplicationStatus
-from paddler.messages.generation import GenerationEvent, GenerationTask, RawPrompt
+from paddler.messages.generation import (
+    TERMINAL_EVENTS,
+    GenerationDone,
+    GenerationEvent,
+    GenerationFailed,
+    GenerationRefused,
+    GenerationTask,
+    RawPrompt,
+    TokenEvent,
+)
 from paddler.messages.link import (
     AgentStatus,
     ApplyState,
@@ -41,7 +51,7 @@ from paddler.messages.state import (
     InferenceParameters,
     ModelReference,
 )
-from tests.support.scripted_engine import ModelScript, ScriptedBackend
+from tests.support.scripted_engine import ModelScript, ScriptedBackend, ScriptedEngine
 
 FrameT = TypeVar("FrameT")
 
@@ -50,7 +60,7 @@ _decode = msgspec.msgpack.Decoder(FromAgent).decode
 
 
 def state_of(
-    model: str | None = "model.gguf", *, template: str | None = None, **parameters: object
+    model: str | None = "model.gguf", *, template: str | None = None, **parameters: Any
 ) -> ApplicableState:
     """An applicable state with the local model file `model`."""
     fresh = InferenceParameters()
@@ -92,9 +102,9 @@ class StandInLink:
     async def close(self) -> None:
         await self._connection.aclose()
 
-    async def until(self, condition: Callable[[], bool]) -> None:
+    async def until(self, condition: Callable[[], bool], *, within_s: float = 600) -> None:
         """Wait for frames until `condition` holds."""
-        with trio.fail_after(600):
+        with trio.fail_after(within_s):
             while not condition():
                 await self._received.wait()
 
@@ -160,14 +170,39 @@ class StandInLink:
         await self.until(lambda: len(self.events(request_id)) >= n_events)
         return self.events(request_id)
 
-    async def until_last(
-        self, request_id: int, *last: type[GenerationEvent]
-    ) -> list[GenerationEvent]:
-        """Wait until a request's last event is of one of the types `last`."""
-        await self.until(
-            lambda: bool(self.events(request_id)) and isinstance(self.events(request_id)[-1], last)
+    async def ending(self, request_id: int, *, within_s: float = 600) -> GenerationEvent:
+        """The terminal event of a generation, once it is there."""
+
+        def ended() -> bool:
+            events = self.events(request_id)
+            return bool(events) and isinstance(events[-1], TERMINAL_EVENTS)
+
+        await self.until(ended, within_s=within_s)
+        return self.events(request_id)[-1]
+
+    async def done(self, request_id: int, *, within_s: float = 600) -> GenerationDone:
+        """The end of a generation that ends well."""
+        ending = await self.ending(request_id, within_s=within_s)
+        assert isinstance(ending, GenerationDone), ending
+        return ending
+
+    async def failed(self, request_id: int) -> GenerationFailed:
+        """The end of a generation that fails."""
+        ending = await self.ending(request_id)
+        assert isinstance(ending, GenerationFailed), ending
+        return ending
+
+    async def refused(self, request_id: int) -> GenerationRefused:
+        """The end of a generation that is refused."""
+        ending = await self.ending(request_id)
+        assert isinstance(ending, GenerationRefused), ending
+        return ending
+
+    def text(self, request_id: int) -> str:
+        """The text a generation has told so far."""
+        return "".join(
+            event.text for event in self.events(request_id) if isinstance(event, TokenEvent)
         )
-        return self.events(request_id)
 
 
 class StandIn:
@@ -197,7 +232,10 @@ class StandIn:
         async with trio.open_nursery() as nursery:
             self._incoming.send_nowait(server)
             connection = await trio_websocket.wrap_client_stream(
-                nursery, client, "balancer", "/api/v1/agent_socket/agent"
+                nursery,
+                client,  # type: ignore[arg-type]  # any stream does, its types say less
+                "balancer",
+                "/api/v1/agent_socket/agent",
             )
             try:
                 yield connection
@@ -268,7 +306,7 @@ class Harness:
         self.stopped = trio.Event()
 
     @property
-    def engine(self):
+    def engine(self) -> ScriptedEngine:
         """The engine opened last."""
         return self.backend.opened[-1]
 
@@ -278,20 +316,17 @@ async def running_agent(
     scripts: dict[str, ModelScript] | None = None, *, slots: int = 2, **settings: object
 ) -> AsyncGenerator[Harness, None]:
     """An agent that dials a stand-in; cancelled at the end if it still runs."""
-    values = {
-        "management_host": "balancer",
-        "management_port": 1,
-        "slots": slots,
-        "name": "agent-1",
-        **settings,
-    }
+    agent_settings = dataclasses.replace(
+        AgentSettings(management_host="balancer", management_port=1, slots=slots, name="agent-1"),
+        **settings,  # type: ignore[arg-type]  # the names are checked when it runs
+    )
     backend = ScriptedBackend(scripts or {"model.gguf": ModelScript()})
     async with trio.open_nursery() as nursery:
         harness = Harness(backend, ScriptedFetcher(), StandIn(nursery), trio.Event())
 
         async def run(*, task_status: trio.TaskStatus[None]) -> None:
             await run_agent(
-                AgentSettings(**values),
+                agent_settings,
                 backend=backend,
                 fetcher=harness.fetcher,
                 dial=harness.balancer.dial,
