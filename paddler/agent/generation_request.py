@@ -261,6 +261,7 @@ async def _finish(
                 ended.raw_text,
                 tools,
                 n_tool_call_tokens=ended.n_generated.get(TokenClass.TOOL_CALL, 0),
+                validate=task.validate_tool_calls,
             ),
         )
         if outcome is not None:

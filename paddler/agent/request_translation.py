@@ -20,6 +20,7 @@ from paddler.engine.requests import (
 )
 from paddler.messages.conversation import ImagePart, ToolDefinition
 from paddler.messages.generation import (
+    CONTEXT_LENGTH_EXCEEDED,
     Alternative,
     ConversationPrompt,
     EngineTimings,
@@ -85,7 +86,8 @@ def failure_event(error: errors.EngineError) -> GenerationFailed | GenerationRef
     failure = _FAILURES.get(type(error))
     if failure is not None:
         return GenerationFailed(failure, str(error))
-    return GenerationRefused(_REFUSALS.get(type(error), 500), str(error))
+    reason = CONTEXT_LENGTH_EXCEEDED if isinstance(error, errors.PromptTooLong) else None
+    return GenerationRefused(_REFUSALS.get(type(error), 500), str(error), reason)
 
 
 def check_task(task: GenerationTask, *, supports_images: bool) -> None:
@@ -143,7 +145,7 @@ def room_for(max_tokens: int | None, *, n_prompt_tokens: int, context_tokens: in
             f"the prompt has {n_prompt_tokens} tokens, "
             f"but the context of a slot holds {context_tokens}, answer included"
         )
-        raise RequestEnded(GenerationRefused(400, message))
+        raise RequestEnded(GenerationRefused(400, message, CONTEXT_LENGTH_EXCEEDED))
     return room if max_tokens is None else min(max_tokens, room)
 
 

@@ -32,6 +32,7 @@ def tool_call_event(
     tools: Sequence[ToolDefinition],
     *,
     n_tool_call_tokens: int,
+    validate: bool = True,
 ) -> ToolCallOutcome | ToolCallValidationFailed | None:
     """What became of the tool calls in `output`; None if there are none.
 
@@ -40,6 +41,7 @@ def tool_call_event(
         output: The whole output, markers included.
         tools: What the model could call.
         n_tool_call_tokens: Tokens that were classified as part of a tool call.
+        validate: Whether calls that do not fit the tools' schemas are a failure.
     """
     if not tools and not n_tool_call_tokens:
         return None
@@ -48,6 +50,8 @@ def tool_call_event(
         return outcome
     if not outcome.calls:
         return None
+    if not validate:
+        return outcome
     by_name = {tool.name: tool for tool in tools}
     problems = (problem for call in outcome.calls for problem in _problems(call, by_name))
     first_problems = list(itertools.islice(problems, MAX_VALIDATION_MESSAGES))

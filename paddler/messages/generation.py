@@ -61,7 +61,8 @@ class GenerationTask(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     `max_tokens` None means as many as fit the slot's context. `n_logprobs`
     None is off; otherwise each token carries its own log-probability and that
     many alternatives. `parse_tool_calls` asks for one `ToolCallsParsed` (or a
-    failure) before `GenerationDone`.
+    failure) before `GenerationDone`; without `validate_tool_calls` the calls are
+    reported as the model made them, whether or not they fit the tools' schemas.
     """
 
     prompt: Prompt
@@ -70,6 +71,7 @@ class GenerationTask(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     sampling: Sampling = Sampling()
     stop: list[str] = []
     parse_tool_calls: bool = False
+    validate_tool_calls: bool = True
     n_logprobs: int | None = None
     ignore_eos: bool = False
     conversation_id: str | None = None
@@ -222,10 +224,18 @@ class ImageTooLarge(msgspec.Struct, frozen=True, tag=7, array_like=True):
 
 
 class GenerationRefused(msgspec.Struct, frozen=True, tag=8, array_like=True):
-    """The request cannot be served; becomes an `Error` envelope with `code`."""
+    """The request cannot be served; becomes an `Error` envelope with `code`.
+
+    `reason` is a short name for why, where programs may act on it.
+    """
 
     code: int
     message: str
+    reason: str | None = None
+
+
+CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"
+"""The `reason` of prompts that do not fit a slot's context."""
 
 
 class GenerationStarted(msgspec.Struct, frozen=True, tag=9, array_like=True):

@@ -20,11 +20,12 @@ class GenerationError:
 
     `code` is 400 (refused), 502 (agent lost, nobody took over), 503 (shutting
     down, or the reader of the outbox fell too far behind) or 504 (item
-    timeout).
+    timeout). `reason` is that of a `GenerationRefused`.
     """
 
     code: int
     description: str
+    reason: str | None = None
 
 
 GenerationItem = GenerationEvent | GenerationError

@@ -142,7 +142,7 @@ class GenerationProgress:
             self.usage = event.usage
             self._end(RequestOutcome.DONE, event)
         elif isinstance(event, GenerationRefused):
-            self._end(RequestOutcome.REFUSED, GenerationError(event.code, event.message))
+            self._end(RequestOutcome.REFUSED, GenerationError(event.code, event.message, event.reason))
         else:
             self._end(RequestOutcome.FAILED, event)
 
