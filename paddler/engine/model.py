@@ -27,7 +27,7 @@ _LOG_LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.WARNING, 4: loggin
 
 _MAX_LOG_LINE_BYTES = 4096
 
-_log = logging.getLogger("engine.llama_cpp")
+_log = logging.getLogger("paddler.engine.llama_cpp")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
