@@ -6,7 +6,8 @@ everything runs. End, once `stop` is set: running requests are told why, nothing
 new is accepted, connections get a moment to take what was sent, and then
 everything is cancelled.
 
-A service is an `EdgeApp` on an address: `_services` is the list of them.
+A service is an `EdgeApp` on an address: `_services` makes them, once it is
+known which ports they have.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ import contextlib
 import dataclasses
 import logging
 import random
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 
 import trio
 
+from paddler.balancer.admin_panel.assets import Asset, read_assets
+from paddler.balancer.admin_panel.service import AdminPanel, ServiceLocation
 from paddler.balancer.dispatch.buffer import Buffer
 from paddler.balancer.dispatch.router import LeastBusyRouter
 from paddler.balancer.fleet.desired_state import DesiredStates
@@ -37,7 +41,10 @@ from paddler.balancer.http_edge.serving.listeners import (
 from paddler.balancer.http_edge.serving.server import EdgeServer
 from paddler.balancer.inference_service.limits import DEFAULT_INFERENCE_LIMITS, InferenceLimits
 from paddler.balancer.inference_service.service import InferenceService
+from paddler.balancer.management_service.dashboard import Dashboard, tokens_per_s_of_fleet
 from paddler.balancer.management_service.service import ManagementService
+from paddler.balancer.metrics.fan_out import FanOut
+from paddler.balancer.metrics.history import History, Readings
 from paddler.balancer.metrics.registry import Gauges, MetricsRegistry
 from paddler.balancer.metrics.statsd import StatsdSettings, push_gauges
 from paddler.balancer.state_database.database import open_state_database
@@ -47,11 +54,21 @@ _log = logging.getLogger("paddler.balancer")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class PanelSettings:
+    """The admin panel; the URLs are what browsers use, if not the services' own ports."""
+
+    address: ListenAddress
+    management_url: str | None = None
+    inference_url: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class BalancerSettings:
     """Everything the command line says; times in seconds."""
 
     inference_address: ListenAddress
     management_address: ListenAddress
+    panel: PanelSettings | None = None
     buffered_request_timeout_s: float = 10.0
     max_buffered_requests: int = 30
     inference_item_timeout_s: float = 30.0
@@ -75,15 +92,16 @@ class BalancerCore:
     generations: Generations
     embeddings: Embeddings
     metrics: MetricsRegistry
+    history: History
     gauges: Gauges
 
 
 @dataclasses.dataclass(frozen=True)
 class Service:
-    """A service's name, its address and its routes."""
+    """A service's name, where it listens, and its routes."""
 
     name: str
-    address: ListenAddress
+    listeners: Listeners
     app: EdgeApp
 
 
@@ -123,6 +141,15 @@ def make_core(settings: BalancerSettings) -> BalancerCore:
         requests_buffered=lambda: buffer.waiting.value,
     )
     metrics.watch(gauges)
+    history = History(
+        Readings(
+            processing=gauges.slots_processing,
+            buffered=gauges.requests_buffered,
+            tokens_per_s=lambda: tokens_per_s_of_fleet(fleet),
+        ),
+        instance=secrets.token_hex(8),
+    )
+    observer = FanOut(metrics, history)
     return BalancerCore(
         buffer=buffer,
         fleet=fleet,
@@ -131,50 +158,78 @@ def make_core(settings: BalancerSettings) -> BalancerCore:
             fleet=fleet,
             buffer=buffer,
             item_timeout_s=settings.inference_item_timeout_s,
-            observer=metrics,
+            observer=observer,
         ),
         embeddings=Embeddings(
             fleet=fleet,
             buffer=buffer,
             states=states,
             item_timeout_s=settings.inference_item_timeout_s,
-            observer=metrics,
+            observer=observer,
         ),
         metrics=metrics,
+        history=history,
         gauges=gauges,
     )
 
 
-def _services(core: BalancerCore, settings: BalancerSettings) -> list[Service]:
+def _addresses(settings: BalancerSettings) -> dict[str, ListenAddress]:
+    """Where each service that is asked for listens, by its name."""
+    addresses = {
+        "inference": settings.inference_address,
+        "management": settings.management_address,
+    }
+    if settings.panel is not None:
+        addresses["admin_panel"] = settings.panel.address
+    return addresses
+
+
+def _services(
+    core: BalancerCore,
+    settings: BalancerSettings,
+    listeners: Mapping[str, Listeners],
+    panel_assets: Mapping[str, Asset] | None,
+) -> list[Service]:
     limits = settings.edge_limits
+    panel_port = listeners["admin_panel"].port if "admin_panel" in listeners else None
     inference = InferenceService(
         generations=core.generations,
         embeddings=core.embeddings,
         fleet=core.fleet,
         limits=settings.inference_limits,
+    ).make_app(
+        edge_limits=limits,
+        cors=CorsPolicy(settings.inference_cors_origins, sibling_port=panel_port),
     )
     management = ManagementService(
         fleet=core.fleet,
         buffer=core.buffer,
         states=core.states,
         metrics_text=core.metrics.text,
+        dashboard=Dashboard(
+            fleet=core.fleet, buffer=core.buffer, states=core.states, history=core.history
+        ),
+    ).make_app(
+        edge_limits=limits,
+        cors=CorsPolicy(settings.management_cors_origins, sibling_port=panel_port),
     )
-    return [
-        Service(
-            "inference",
-            settings.inference_address,
-            inference.make_app(
-                edge_limits=limits, cors=CorsPolicy(settings.inference_cors_origins)
-            ),
-        ),
-        Service(
-            "management",
-            settings.management_address,
-            management.make_app(
-                edge_limits=limits, cors=CorsPolicy(settings.management_cors_origins)
-            ),
-        ),
+    services = [
+        Service("inference", listeners["inference"], inference),
+        Service("management", listeners["management"], management),
     ]
+    if settings.panel is not None and panel_assets is not None:
+        panel = AdminPanel(
+            assets=panel_assets,
+            management=ServiceLocation(
+                port=listeners["management"].port, url=settings.panel.management_url
+            ),
+            inference=ServiceLocation(
+                port=listeners["inference"].port, url=settings.panel.inference_url
+            ),
+        )
+        app = panel.make_app(edge_limits=limits)
+        services.append(Service("admin_panel", listeners["admin_panel"], app))
+    return services
 
 
 async def run(
@@ -190,23 +245,26 @@ async def run(
     Raises:
         ListenFailed: An address cannot be listened on.
         StateDatabaseError: The state database cannot be used.
+        PanelNotBuilt: The admin panel is asked for and not there.
     """
     stop = trio.Event() if stop is None else stop
     core = make_core(settings)
-    services = _services(core, settings)
+    panel_assets = None
+    if settings.panel is not None:
+        panel_assets = await trio.to_thread.run_sync(read_assets)
     with contextlib.ExitStack() as bound:
-        listeners = [
-            bound.enter_context(
-                _closing(await open_listeners(service.address, settings.edge_limits))
-            )
-            for service in services
-        ]
+        listeners = {
+            name: bound.enter_context(_closing(await open_listeners(address, settings.edge_limits)))
+            for name, address in _addresses(settings).items()
+        }
+        services = _services(core, settings, listeners, panel_assets)
         await core.states.load()
         async with trio.open_nursery() as nursery:
             await nursery.start(core.states.run)
+            nursery.start_soon(core.history.run)
             if settings.statsd is not None:
                 nursery.start_soon(push_gauges, settings.statsd, core.gauges.read)
-            await _serve(core, services, listeners, stop, task_status)
+            await _serve(core, services, stop, task_status)
             nursery.cancel_scope.cancel()
     _log.info("balancer_stopped")
 
@@ -214,22 +272,20 @@ async def run(
 async def _serve(
     core: BalancerCore,
     services: Sequence[Service],
-    listeners: Sequence[Listeners],
     stop: trio.Event,
     task_status: trio.TaskStatus[BoundAddresses],
 ) -> None:
     async with trio.open_nursery() as servers:
-        for service, listening in zip(services, listeners, strict=True):
-            await servers.start(EdgeServer(service.app, listening).run)
-            for host, port in listening.addresses:
+        for service in services:
+            await servers.start(EdgeServer(service.app, service.listeners).run)
+            for host, port in service.listeners.addresses:
                 _log.info(
                     "service_started service=%s address=%s",
                     service.name,
                     format_address(host, port),
                 )
-        addresses = zip(services, listeners, strict=True)
         task_status.started(
-            BoundAddresses({service.name: found.addresses for service, found in addresses})
+            BoundAddresses({service.name: service.listeners.addresses for service in services})
         )
         await stop.wait()
         _log.info("balancer_stopping")

@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 import click
 
+from paddler.balancer.admin_panel.errors import PanelError
 from paddler.balancer.http_edge.errors import ListenFailed
 from paddler.balancer.http_edge.limits import EdgeLimits
 from paddler.balancer.http_edge.serving.listeners import ListenAddress
 from paddler.balancer.inference_service.limits import InferenceLimits
 from paddler.balancer.metrics.statsd import StatsdSettings
-from paddler.balancer.run import BalancerSettings, run
+from paddler.balancer.run import BalancerSettings, PanelSettings, run
 from paddler.balancer.state_database.errors import StateDatabaseError
 from paddler.cli.addresses import ADDRESS, HostPort
 from paddler.cli.logs import LEVELS, set_up_logging
@@ -115,6 +116,18 @@ def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
     default="127.0.0.1:8060",
     help="Where operators manage the fleet and agents connect.",
 )
+@_option("--web-admin-panel-addr", type=ADDRESS, help="Web admin panel. Off by default.")
+@_option(
+    "--web-admin-panel-management-url",
+    metavar="URL",
+    help="Where browsers find the management service, if not at its own port of the panel's "
+    "host: https://manage.example, or a path such as /management behind a reverse proxy.",
+)
+@_option(
+    "--web-admin-panel-inference-url",
+    metavar="URL",
+    help="The same for the inference service.",
+)
 @_option(
     "--buffered-request-timeout",
     type=_MILLISECONDS,
@@ -183,7 +196,8 @@ def command(**flags: object) -> None:
     set_up_logging(str(flags["log_level"]))
     settings = settings_from_flags(flags)
     run_program(
-        lambda stop: run(settings, stop=stop), expected_errors=(ListenFailed, StateDatabaseError)
+        lambda stop: run(settings, stop=stop),
+        expected_errors=(ListenFailed, StateDatabaseError, PanelError),
     )
 
 
@@ -191,9 +205,21 @@ def settings_from_flags(flags: dict[str, object]) -> BalancerSettings:
     """What click parsed, frozen; milliseconds become seconds."""
     read = _Flags(flags)
     statsd_address = read.address("statsd_addr")
+    panel_address = read.address("web_admin_panel_addr")
     return BalancerSettings(
         inference_address=read.listen_address("inference_addr"),
         management_address=read.listen_address("management_addr"),
+        panel=(
+            PanelSettings(
+                address=ListenAddress(
+                    "--web-admin-panel-addr", panel_address.host, panel_address.port
+                ),
+                management_url=read.optional_text("web_admin_panel_management_url"),
+                inference_url=read.optional_text("web_admin_panel_inference_url"),
+            )
+            if panel_address is not None
+            else None
+        ),
         buffered_request_timeout_s=read.seconds("buffered_request_timeout"),
         max_buffered_requests=read.number("max_buffered_requests"),
         inference_item_timeout_s=read.seconds("inference_item_timeout"),
@@ -248,6 +274,11 @@ class _Flags:
     def text(self, name: str) -> str:
         value = self._flags[name]
         assert isinstance(value, str), name
+        return value
+
+    def optional_text(self, name: str) -> str | None:
+        value = self._flags[name]
+        assert value is None or isinstance(value, str), name
         return value
 
     def texts(self, name: str) -> frozenset[str]:

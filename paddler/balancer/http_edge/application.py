@@ -93,6 +93,7 @@ class EdgeApp(QuartTrio):
                 request.method,
                 request.headers.get("Origin"),
                 request.headers.get("Access-Control-Request-Method"),
+                request.headers.get("Host"),
             )
             if preflight is not None:
                 return preflight

@@ -51,7 +51,7 @@ class RequestConnection(TrioASGIHTTPConnection):
     async def __call__(self, receive: AsgiReceive, send: AsgiSend) -> None:
         app = typing.cast("EdgeApp", self.app)
         request = typing.cast("EdgeRequest", self._create_request_from_scope(send))
-        cors_headers = app.cors.headers(request.headers.get("Origin"))
+        cors_headers = app.cors.headers(request.headers.get("Origin"), request.headers.get("Host"))
         try:
             request.content = await read_body(receive, request.content_length, app.limits)
         except ClientGone:

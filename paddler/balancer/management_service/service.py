@@ -28,6 +28,7 @@ from paddler.balancer.http_edge.streaming import (
     text_answer,
 )
 from paddler.balancer.management_service.agent_socket import AgentSocketChannel
+from paddler.balancer.management_service.dashboard import Dashboard, model_details
 from paddler.balancer.management_service.event_streams import event_stream
 from paddler.messages.agents import BufferedRequestsSnapshot
 from paddler.messages.decoding import decode_json
@@ -53,6 +54,7 @@ class ManagementService:
     buffer: Buffer
     states: DesiredStates
     metrics_text: Callable[[], bytes]
+    dashboard: Dashboard
     link_limits: LinkLimits | None = None
 
     def make_app(self, *, edge_limits: EdgeLimits, cors: CorsPolicy) -> EdgeApp:
@@ -71,6 +73,9 @@ class ManagementService:
             "GET", "/api/v1/agent/<agent_id>/chat_template_override", self._template_override
         )
         app.add_route("GET", "/api/v1/agent/<agent_id>/model_metadata", self._model_metadata)
+        app.add_route("GET", "/api/v1/agent/<agent_id>/model", self._model)
+        app.add_route("GET", "/api/v1/dashboard", self._dashboard)
+        app.add_route("GET", "/api/v1/dashboard/history", self._dashboard_history)
         app.add_socket_route("/api/v1/agent_socket/<agent_id>", self._agent_socket)
 
         async def agents_stream(request: EdgeRequest) -> StreamedAnswer:
@@ -79,6 +84,10 @@ class ManagementService:
         async def buffered_requests_stream(request: EdgeRequest) -> StreamedAnswer:
             return event_stream(self.buffer.waiting, self._buffered_requests_json, app.stopping)
 
+        async def dashboard_stream(request: EdgeRequest) -> StreamedAnswer:
+            return event_stream(self.dashboard.changes, self.dashboard.json, app.stopping)
+
+        app.add_route("GET", "/api/v1/dashboard/stream", dashboard_stream)
         app.add_route("GET", "/api/v1/agents/stream", agents_stream)
         app.add_route("GET", "/api/v1/buffered_requests/stream", buffered_requests_stream)
         return app
@@ -124,6 +133,16 @@ class ManagementService:
     async def _model_metadata(self, request: EdgeRequest, agent_id: str) -> Answer:
         model = self._record(agent_id).description
         return json_answer({"metadata": model.metadata} if model is not None else None)
+
+    async def _model(self, request: EdgeRequest, agent_id: str) -> Answer:
+        model = self._record(agent_id).description
+        return json_answer(model_details(model) if model is not None else None)
+
+    async def _dashboard(self, request: EdgeRequest) -> Answer:
+        return Answer(body=self.dashboard.json())
+
+    async def _dashboard_history(self, request: EdgeRequest) -> Answer:
+        return json_answer(self.dashboard.history.snapshot())
 
     async def _agent_socket(self, socket: Socket, agent_id: str) -> None:
         channel = AgentSocketChannel(socket)

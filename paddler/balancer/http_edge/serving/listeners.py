@@ -36,6 +36,11 @@ class Listeners:
     sockets: Sequence[trio.SocketListener]
     addresses: Sequence[tuple[str, int]]
 
+    @property
+    def port(self) -> int:
+        """The port, which all addresses share."""
+        return self.addresses[0][1]
+
     def close(self) -> None:
         """Stop listening."""
         for listener in self.sockets:
