@@ -40,6 +40,11 @@ class Buffer:
         """Grows with every change of leases, slots or waiters."""
 
     @property
+    def max_waiting(self) -> int:
+        """Most requests that wait."""
+        return self._max_waiting
+
+    @property
     def timeout_s(self) -> float:
         """The longest wait, in seconds."""
         return self._timeout_s
