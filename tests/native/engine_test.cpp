@@ -20,7 +20,8 @@ pdl_engine *open_engine(pdl_model *model, int64_t prompt_cache_bytes) {
     params.n_slots = 3;
     params.n_ctx_slot = 512;
     params.n_batch = 256;
-    params.n_threads = 2;
+    // ggml's own threads are not instrumented and would look like races.
+    params.n_threads = 1;
     params.type_k = params.type_v = 1; // F16
     params.prefill_budget_ms = 50;
     params.reuse_cache = 1;
