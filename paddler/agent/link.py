@@ -152,28 +152,36 @@ class Link:
         async with trio.open_nursery() as nursery:
             watch_scope = trio.CancelScope()
 
-            async def stop_dialling_when_asked() -> None:
+            async def give_up_when_asked() -> None:
                 with watch_scope:
                     await self._close_asked.wait()
                     nursery.cancel_scope.cancel()
 
-            nursery.start_soon(stop_dialling_when_asked)
+            nursery.start_soon(give_up_when_asked)
             try:
                 async with self._dial() as connection:
-                    watch_scope.cancel()
-                    ending = await self._serve(connection)
+                    ending = await self._serve(connection, introduced=watch_scope.cancel)
             except (trio_websocket.HandshakeError, trio_websocket.ConnectionClosed) as error:
                 # A connection that ended badly may also close badly.
                 ending = ending or error
             watch_scope.cancel()
         return ending
 
-    async def _serve(self, connection: trio_websocket.WebSocketConnection) -> LinkLost | None:
-        """Introduce the agent, then run the connection until it ends, and say why it did."""
+    async def _serve(
+        self,
+        connection: trio_websocket.WebSocketConnection,
+        *,
+        introduced: Callable[[], None],
+    ) -> LinkLost | None:
+        """Introduce the agent, then run the connection until it ends, and say why it did.
+
+        After `introduced` was called, `close` ends the connection in order.
+        """
         try:
             await self._introduce(connection)
         except LinkLost as lost:
             return lost
+        introduced()
         self._backoff.reset()
         outbox = self._outbox = Outbox(self._settings.outbox_items)
         if self._closing:

@@ -313,7 +313,11 @@ class Harness:
 
 @contextlib.asynccontextmanager
 async def running_agent(
-    scripts: dict[str, ModelScript] | None = None, *, slots: int = 2, **settings: object
+    scripts: dict[str, ModelScript] | None = None,
+    *,
+    slots: int = 2,
+    reachable: bool = True,
+    **settings: object,
 ) -> AsyncGenerator[Harness, None]:
     """An agent that dials a stand-in; cancelled at the end if it still runs."""
     agent_settings = dataclasses.replace(
@@ -323,6 +327,8 @@ async def running_agent(
     backend = ScriptedBackend(scripts or {"model.gguf": ModelScript()})
     async with trio.open_nursery() as nursery:
         harness = Harness(backend, ScriptedFetcher(), StandIn(nursery), trio.Event())
+
+        harness.balancer.reachable = reachable
 
         async def run(*, task_status: trio.TaskStatus[None]) -> None:
             await run_agent(
