@@ -172,6 +172,7 @@ async def test_messages_that_nobody_handles_end_the_socket() -> None:
         async with open_socket(edge) as client:
             with pytest.raises(ConnectionClosed) as closed:
                 await send_for_ever(client)
+            assert closed.value.reason is not None
             assert closed.value.reason.code == 1008
         with trio.fail_after(2):
             await ended.wait()
@@ -189,6 +190,7 @@ async def test_a_handler_that_fails_closes_its_socket_with_an_internal_error(
     ):
         with pytest.raises(ConnectionClosed) as closed:
             await client.get_message()
+        assert closed.value.reason is not None
         assert closed.value.reason.code == 1011
     assert "the real error" in caplog.text
 
@@ -204,6 +206,7 @@ async def test_a_stopping_service_says_that_it_goes_away() -> None:
         edge.app.stopping.set()
         with trio.fail_after(2), pytest.raises(ConnectionClosed) as closed:
             await client.get_message()
+        assert closed.value.reason is not None
         assert closed.value.reason.code == 1001
         with trio.fail_after(2):
             await edge.until_nobody_is_connected()

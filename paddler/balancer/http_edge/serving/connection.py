@@ -157,12 +157,15 @@ class Connection:
         while True:
             data = self._take_read_ahead() or await self._receive()
             if self._closing.is_set():
-                if not data:
+                if not data or self._is_pinging:
+                    self._gone.set()  # all was sent, or it is a socket's closing frame
                     return
                 continue  # only reading so that the client can finish sending
             if data:
                 self._heard_something()
                 await self._handle(RawData(data))
+                if self._is_pinging and self._closing.is_set():
+                    self._gone.set()  # the peer's closing frame: nothing follows it
                 continue
             if not self._is_idle:
                 self.lose_patience()
