@@ -154,6 +154,17 @@ class LoadReport(msgspec.Struct, frozen=True, tag="load", kw_only=True):
     prompt_cache_bytes: int
 
 
+class CacheReport(msgspec.Struct, frozen=True, tag="cache"):
+    """The prompts whose KV state the agent holds, in slots and in host memory.
+
+    Each is named by the last hash of its `Generate.prefix_chain`. Complete:
+    what is not listed is not held. Sent after it changed, at most a few times
+    a second, and never ahead of the `GenerationStarted` that it follows from.
+    """
+
+    tips: list[int]
+
+
 FromAgent = (
     Hello
     | AgentStatus
@@ -163,6 +174,7 @@ FromAgent = (
     | HandedOver
     | Leaving
     | Heartbeat
+    | CacheReport
 )
 
 

@@ -28,12 +28,16 @@ class Buffer:
             Requests that held a slot already do not count, and wait also with
             0: there are never more of them than there were slots.
         timeout_s: Longest wait, in seconds.
+        max_overtakes: How often a waiter may be overtaken by one for whose
+            prompt the freed slot's agent is better prepared; 0: never.
     """
 
-    def __init__(self, *, router: Router, max_waiting: int, timeout_s: float) -> None:
+    def __init__(
+        self, *, router: Router, max_waiting: int, timeout_s: float, max_overtakes: int = 0
+    ) -> None:
         self._max_waiting = max_waiting
         self._timeout_s = timeout_s
-        self.pool = SlotPool(router, self._pool_changed)
+        self.pool = SlotPool(router, self._pool_changed, max_overtakes=max_overtakes)
         self.waiting: Latest[int] = Latest(0)
         """How many requests wait."""
         self.changes: Latest[int] = Latest(0)

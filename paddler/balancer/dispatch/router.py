@@ -1,14 +1,36 @@
-"""Chooses an agent for a request when several have a free slot."""
+"""Chooses an agent for a request when several have a free slot.
+
+`LeastBusyRouter` looks at slots only. `CostRouter` chooses by the estimated
+time to first token: what the agent still has to prefill, plus what of this
+prompt is not in its caches, at its own measured speed. Load counts from the
+grant on, not from the agent's first answer.
+"""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Collection, Sequence
 
+from typing_extensions import override
+
+from paddler.balancer.dispatch.cost import BytesPerToken, ttft_s, usual_speed
+from paddler.balancer.dispatch.prefix_chain import PrefixChain
+from paddler.balancer.dispatch.prefix_index import PrefixIndex
 from paddler.balancer.dispatch.requests import SlotHints
-from paddler.balancer.dispatch.slot_pool import AgentSlots
+from paddler.balancer.dispatch.slot_pool import AgentSlots, Lease, Router, Waiter
+
+NEARLY_EQUAL = 1.01
+"""Costs within this factor of the best are a tie."""
+
+WORTH_OVERTAKING_S = 0.1
+"""A later waiter goes first only if its prefill becomes this much shorter by it."""
+
+DOUBTFUL_SHARE = 0.5
+DOUBTFUL_TOKENS = 128
+"""An agent that had this share less cached than was thought, and this many tokens, is doubted."""
 
 
-class LeastBusyRouter:
+class LeastBusyRouter(Router):
     """The agent with the smallest share of its slots leased; ties at random.
 
     Args:
@@ -18,9 +40,149 @@ class LeastBusyRouter:
     def __init__(self, random_source: random.Random) -> None:
         self._random = random_source
 
+    @override
     def choose(self, candidates: list[AgentSlots], hints: SlotHints) -> AgentSlots:
-        """The least busy of `candidates`; `hints` do not matter here."""
-        del hints
         least = min(agent.n_leased / agent.n_slots for agent in candidates)
         ties = [agent for agent in candidates if agent.n_leased / agent.n_slots == least]
         return ties[0] if len(ties) == 1 else self._random.choice(ties)
+
+    @override
+    def pick_waiter(self, agent: AgentSlots, waiters: Sequence[Waiter]) -> int:
+        return 0
+
+    @override
+    def granted(self, lease: Lease) -> None:
+        """Nothing to remember."""
+
+    @override
+    def began(self, lease: Lease, prompt_tokens: int, cached_tokens: int) -> None:
+        """Nothing to remember."""
+
+    @override
+    def prefilled(self, lease: Lease) -> None:
+        """Nothing to remember."""
+
+    @override
+    def released(self, lease: Lease) -> None:
+        """Nothing to remember."""
+
+    @override
+    def reported(self, agent: AgentSlots, tips: Collection[int]) -> None:
+        """Nothing to remember."""
+
+    @override
+    def forget(self, agent: AgentSlots) -> None:
+        """Nothing to remember."""
+
+
+class CostRouter(LeastBusyRouter):
+    """The agent with the smallest estimated time to first token; ties at random.
+
+    Args:
+        random_source: Breaks ties.
+        index: What agents hold.
+    """
+
+    def __init__(self, random_source: random.Random, index: PrefixIndex | None = None) -> None:
+        super().__init__(random_source)
+        self._index = index if index is not None else PrefixIndex()
+        self._bytes_per_token = BytesPerToken()
+        self._usual_tokens_per_s = usual_speed([])
+
+    @override
+    def choose(self, candidates: list[AgentSlots], hints: SlotHints) -> AgentSlots:
+        chain = hints.chain
+        if chain is None:
+            return super().choose(candidates, hints)
+        self._usual_tokens_per_s = usual_speed(candidates)
+        matches = self._index.matches(chain)
+        uncached_tokens = {
+            n_links: self._uncached_tokens(chain, n_links) for n_links in {0, *matches.values()}
+        }
+        held = matches.get
+        costs = [
+            ttft_s(agent, uncached_tokens[held(agent.link_id, 0)], self._usual_tokens_per_s)
+            for agent in candidates
+        ]
+        limit = min(costs) * NEARLY_EQUAL
+        ties = [agent for agent, cost in zip(candidates, costs, strict=True) if cost <= limit]
+        if len(ties) == 1:
+            return ties[0]
+        if hints.pin is not None:
+            pinned = self._index.pinned(hints.pin)
+            for agent in ties:
+                if agent.link_id == pinned:
+                    return agent
+        return self._random.choice(ties)
+
+    @override
+    def pick_waiter(self, agent: AgentSlots, waiters: Sequence[Waiter]) -> int:
+        saved_s = [self._saved_s(agent, waiter.hints.chain) for waiter in waiters]
+        best = max(saved_s)
+        return saved_s.index(best) if best > saved_s[0] + WORTH_OVERTAKING_S else 0
+
+    @override
+    def granted(self, lease: Lease) -> None:
+        chain = lease.hints.chain
+        if chain is None:
+            return
+        n_links = self._index.match(lease.link_id, chain)
+        lease.cached_tokens = self._cached_tokens(chain, n_links)
+        lease.prefill_tokens = self._uncached_tokens(chain, n_links)
+        lease.ttft_s = ttft_s(lease.agent, lease.prefill_tokens, self._usual_tokens_per_s)
+        lease.agent.pending_prefill_tokens += lease.prefill_tokens
+        self._index.expect(lease.link_id, chain)
+        if lease.hints.pin is not None:
+            self._index.pin(lease.hints.pin, lease.link_id)
+
+    @override
+    def began(self, lease: Lease, prompt_tokens: int, cached_tokens: int) -> None:
+        chain = lease.hints.chain
+        if chain is None or lease.has_begun:
+            return
+        self._bytes_per_token.learn(chain.n_bytes, prompt_tokens)
+        missing = lease.cached_tokens - cached_tokens
+        if missing > max(DOUBTFUL_TOKENS, DOUBTFUL_SHARE * lease.cached_tokens):
+            held_bytes = cached_tokens * self._bytes_per_token.ratio
+            n_held = sum(end <= held_bytes for end in chain.ends_bytes)
+            self._index.doubt(lease.link_id, chain, n_held + 1)
+        self._index.confirm(lease.link_id, chain)
+        self._set_pending(lease, max(0.0, float(prompt_tokens - cached_tokens)))
+
+    @override
+    def prefilled(self, lease: Lease) -> None:
+        self._set_pending(lease, 0.0)
+
+    @override
+    def released(self, lease: Lease) -> None:
+        self._set_pending(lease, 0.0)
+        if lease.hints.chain is not None and not lease.has_begun:
+            self._index.expect_no_more(lease.link_id, lease.hints.chain)
+
+    @override
+    def reported(self, agent: AgentSlots, tips: Collection[int]) -> None:
+        self._index.report(agent.link_id, tips)
+
+    @override
+    def forget(self, agent: AgentSlots) -> None:
+        self._index.forget(agent.link_id)
+
+    def _cached_tokens(self, chain: PrefixChain, n_links: int) -> float:
+        return chain.ends_bytes[n_links - 1] / self._bytes_per_token.ratio if n_links else 0.0
+
+    def _uncached_tokens(self, chain: PrefixChain, n_links: int) -> float:
+        prompt_tokens = chain.n_bytes / self._bytes_per_token.ratio
+        return max(1.0, prompt_tokens - self._cached_tokens(chain, n_links))
+
+    def _saved_s(self, agent: AgentSlots, chain: PrefixChain | None) -> float:
+        """The prefill time that this agent's caches save a request."""
+        if chain is None:
+            return 0.0
+        n_links = self._index.match(agent.link_id, chain)
+        speed = agent.prefill_tokens_per_s or self._usual_tokens_per_s
+        return self._cached_tokens(chain, n_links) / speed
+
+    @staticmethod
+    def _set_pending(lease: Lease, tokens: float) -> None:
+        lease.agent.pending_prefill_tokens += tokens - lease.prefill_tokens
+        lease.prefill_tokens = tokens

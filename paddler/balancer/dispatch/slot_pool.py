@@ -4,7 +4,10 @@ Invariants, whatever happens in whatever order:
 - an agent never has more leases than slots by a grant (an agent whose slots
   shrink keeps the leases it has);
 - nobody waits while a slot that it could use is free;
-- among waiters that could use a slot, the one that arrived first gets it;
+- among waiters that could use a slot, the one that arrived first gets it,
+  unless the router prefers a later one for what the agent has cached: nobody
+  is overtaken more than `max_overtakes` times, and a request that held a slot
+  already is never overtaken;
 - a withdrawn waiter leaves no trace.
 
 Knows no clock and no tasks: a waiter is told through its `on_settled`.
@@ -14,7 +17,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from paddler.balancer.dispatch.errors import DispatchError, ShuttingDown
@@ -27,7 +30,15 @@ class AgentSlots:
     Reading is free; only the pool changes anything.
     """
 
-    __slots__ = ("link_id", "n_leased", "n_slots", "serves", "state_version")
+    __slots__ = (
+        "link_id",
+        "n_leased",
+        "n_slots",
+        "pending_prefill_tokens",
+        "prefill_tokens_per_s",
+        "serves",
+        "state_version",
+    )
 
     def __init__(self, link_id: int) -> None:
         self.link_id = link_id
@@ -35,6 +46,9 @@ class AgentSlots:
         self.n_leased = 0
         self.serves: frozenset[RequestKind] = frozenset()
         self.state_version: int | None = None
+        self.prefill_tokens_per_s: float | None = None
+        self.pending_prefill_tokens = 0.0
+        """Estimated tokens that it was given to prefill and has not yet."""
 
     def can_take(self, hints: SlotHints) -> bool:
         """Whether a slot is free here that such a request could use."""
@@ -48,10 +62,31 @@ class AgentSlots:
 
 
 class Router(Protocol):
-    """Chooses among agents that can take a request."""
+    """Chooses among agents, and possibly among waiters; told what becomes of its choices."""
 
     def choose(self, candidates: list[AgentSlots], hints: SlotHints) -> AgentSlots:
-        """One of `candidates`, which are at least one."""
+        """One of `candidates`, which are at least one and all have a free slot."""
+
+    def pick_waiter(self, agent: AgentSlots, waiters: Sequence[Waiter]) -> int:
+        """The position of the waiter that gets a slot of `agent`; 0 keeps to the order."""
+
+    def granted(self, lease: Lease) -> None:
+        """`lease` begins."""
+
+    def began(self, lease: Lease, prompt_tokens: int, cached_tokens: int) -> None:
+        """The agent began to work on the request, and counted its prompt."""
+
+    def prefilled(self, lease: Lease) -> None:
+        """The request's first token is there; may be told more than once."""
+
+    def released(self, lease: Lease) -> None:
+        """`lease` is over."""
+
+    def reported(self, agent: AgentSlots, tips: Collection[int]) -> None:
+        """The agent holds the prompts whose chains end in `tips`, and no others."""
+
+    def forget(self, agent: AgentSlots) -> None:
+        """The agent left, or serves another state: it holds nothing any more."""
 
 
 class Lease:
@@ -60,9 +95,21 @@ class Lease:
     `arrival` is the request's place in the order of arrival: with it, a
     request that lost its agent waits ahead of all that came after it.
     `state_version` is what the agent serves while the lease lasts.
+    `prefill_tokens`, `cached_tokens` and `ttft_s` are the router's estimates.
     """
 
-    __slots__ = ("agent", "arrival", "hints", "link_id", "released", "state_version")
+    __slots__ = (
+        "agent",
+        "arrival",
+        "cached_tokens",
+        "has_begun",
+        "hints",
+        "link_id",
+        "prefill_tokens",
+        "released",
+        "state_version",
+        "ttft_s",
+    )
 
     def __init__(self, agent: AgentSlots, hints: SlotHints, arrival: int) -> None:
         self.agent = agent
@@ -71,12 +118,24 @@ class Lease:
         self.hints = hints
         self.arrival = arrival
         self.released = False
+        self.has_begun = False
+        self.prefill_tokens = 0.0
+        self.cached_tokens = 0.0
+        self.ttft_s = 0.0
 
 
 class Waiter:
     """A request that waits; it ends with a lease, an error or its withdrawal."""
 
-    __slots__ = ("_on_settled", "arrival", "error", "hints", "is_newcomer", "lease")
+    __slots__ = (
+        "_on_settled",
+        "arrival",
+        "error",
+        "hints",
+        "is_newcomer",
+        "lease",
+        "n_overtaken",
+    )
 
     def __init__(
         self, hints: SlotHints, arrival: int, on_settled: Callable[[], None], *, is_newcomer: bool
@@ -84,6 +143,7 @@ class Waiter:
         self.hints = hints
         self.arrival = arrival
         self.is_newcomer = is_newcomer
+        self.n_overtaken = 0
         self.lease: Lease | None = None
         self.error: DispatchError | None = None
         self._on_settled = on_settled
@@ -91,6 +151,10 @@ class Waiter:
     def settle(self) -> None:
         """Tell the waiting task that `lease` or `error` is there."""
         self._on_settled()
+
+
+MAX_WAITERS_COMPARED = 16
+"""How many waiters a router is offered for one freed slot."""
 
 
 def _arrival_of(waiter: Waiter) -> int:
@@ -103,11 +167,16 @@ class SlotPool:
     Args:
         router: Chooses where several agents have a free slot.
         on_change: Called after leases, slots or waiters changed.
+        max_overtakes: How often a waiter may be overtaken; 0: strictly first
+            in, first out.
     """
 
-    def __init__(self, router: Router, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, router: Router, on_change: Callable[[], None], *, max_overtakes: int = 0
+    ) -> None:
         self._router = router
         self._on_change = on_change
+        self._max_overtakes = max_overtakes
         self._agents: dict[int, AgentSlots] = {}
         self._waiters: list[Waiter] = []
         self._n_newcomers = 0
@@ -153,11 +222,15 @@ class SlotPool:
         n_slots: int,
         serves: frozenset[RequestKind],
         state_version: int | None,
+        prefill_tokens_per_s: float | None = None,
     ) -> None:
         """Set what `agent` offers now and serve waiters that can use it."""
+        if state_version != agent.state_version:
+            self._router.forget(agent)
         agent.n_slots = n_slots
         agent.serves = serves
         agent.state_version = state_version
+        agent.prefill_tokens_per_s = prefill_tokens_per_s
         if agent.link_id in self._agents:
             self._serve_from(agent)
             self._on_change()
@@ -167,6 +240,7 @@ class SlotPool:
         agent.n_slots = 0
         agent.serves = frozenset()
         self._agents.pop(agent.link_id, None)
+        self._router.forget(agent)
         self._on_change()
 
     def try_lease(self, hints: SlotHints, arrival: int) -> Lease | None:
@@ -209,8 +283,25 @@ class SlotPool:
             return
         lease.released = True
         lease.agent.n_leased -= 1
+        self._router.released(lease)
         self._serve_from(lease.agent)
         self._on_change()
+
+    def began(self, lease: Lease, prompt_tokens: int, cached_tokens: int) -> None:
+        """The agent began to work on the request, and counted its prompt."""
+        if not lease.released and lease.link_id in self._agents:
+            self._router.began(lease, prompt_tokens, cached_tokens)
+            lease.has_begun = True
+
+    def prefilled(self, lease: Lease) -> None:
+        """The request's first token is there."""
+        if not lease.released:
+            self._router.prefilled(lease)
+
+    def reported(self, agent: AgentSlots, tips: Collection[int]) -> None:
+        """The agent holds the prompts whose chains end in `tips`, and no others."""
+        if agent.link_id in self._agents:
+            self._router.reported(agent, tips)
 
     def close(self) -> None:
         """Grant nothing any more; waiters get `ShuttingDown`."""
@@ -223,19 +314,34 @@ class SlotPool:
         self._on_change()
 
     def _grant(self, agent: AgentSlots, hints: SlotHints, arrival: int) -> Lease:
+        lease = Lease(agent, hints, arrival)
+        self._router.granted(lease)
         agent.n_leased += 1
-        return Lease(agent, hints, arrival)
+        return lease
 
     def _serve_from(self, agent: AgentSlots) -> None:
-        if not self._waiters or self._closed:
-            return
-        position = 0
-        while agent.n_leased < agent.n_slots and position < len(self._waiters):
-            waiter = self._waiters[position]
-            if not agent.could_serve(waiter.hints):
-                position += 1
-                continue
-            del self._waiters[position]
+        while self._waiters and not self._closed and agent.n_leased < agent.n_slots:
+            waiter = self._next_waiter(agent)
+            if waiter is None:
+                return
+            self._waiters.remove(waiter)
             self._n_newcomers -= waiter.is_newcomer
             waiter.lease = self._grant(agent, waiter.hints, waiter.arrival)
             waiter.settle()
+
+    def _next_waiter(self, agent: AgentSlots) -> Waiter | None:
+        """The waiter that gets a slot of `agent`, if any could use it."""
+        eligible: list[Waiter] = []
+        for waiter in self._waiters:
+            if not agent.could_serve(waiter.hints):
+                continue
+            eligible.append(waiter)
+            may_be_overtaken = waiter.is_newcomer and waiter.n_overtaken < self._max_overtakes
+            if not may_be_overtaken or len(eligible) >= MAX_WAITERS_COMPARED:
+                break
+        if len(eligible) < 2:
+            return eligible[0] if eligible else None
+        position = self._router.pick_waiter(agent, eligible)
+        for waiter in eligible[:position]:
+            waiter.n_overtaken += 1
+        return eligible[position]

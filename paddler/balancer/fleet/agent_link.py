@@ -31,6 +31,7 @@ from paddler.messages.link import (
     PROTOCOL_VERSION,
     AgentStatus,
     ApplyState,
+    CacheReport,
     CancelRequest,
     Embed,
     EmbeddingEvents,
@@ -98,6 +99,7 @@ class AgentLink:
     Args:
         record: The agent's record; this link keeps it up to date.
         on_condition: Called after `record` changed.
+        on_cache_report: Called with the tips of the prompt chains the agent holds.
         limits: Times and bounds.
         balancer_version: What the agent is told to be talking to.
     """
@@ -106,12 +108,14 @@ class AgentLink:
         self,
         record: AgentRecord,
         on_condition: Callable[[AgentLink], None],
+        on_cache_report: Callable[[AgentRecord, list[int]], None],
         limits: LinkLimits,
         balancer_version: str,
     ) -> None:
         self.record = record
         self._balancer_version = balancer_version
         self._on_condition = on_condition
+        self._on_cache_report = on_cache_report
         self._limits = limits
         self._outgoing: Mailbox[bytes] = Mailbox(limits.max_queued_frames)
         self._sinks: dict[int, RequestSink] = {}
@@ -231,6 +235,8 @@ class AgentLink:
                     if message.done or message.error is not None:
                         del self._sinks[message.request_id]
                     sink.on_embeddings(message)
+            case CacheReport():
+                self._on_cache_report(self.record, message.tips)
             case LoadReport():
                 self.record.load = message
             case AgentStatus():

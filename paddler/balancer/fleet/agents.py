@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 from paddler.balancer.dispatch.requests import RequestKind
@@ -129,6 +130,12 @@ class AgentRecord:
         if self.status is None:
             return 0
         return min(max(self.status.slots_total, 0), MAX_AGENT_SLOTS)
+
+    @property
+    def prefill_tokens_per_s(self) -> float | None:
+        """Its prefill speed as it measured it."""
+        speed = self.status.prefill_tokens_per_s if self.status is not None else None
+        return speed if speed is not None and 0.0 < speed < math.inf else None
 
     def snapshot(self) -> AgentSnapshot:
         """The agent as the management service shows it."""

@@ -92,7 +92,11 @@ class Fleet:
             raise LinkRefused(crowded)
         record = AgentRecord(id=agent_id, hello=hello, slots=self._buffer.pool.join())
         link = AgentLink(
-            record, self._condition_changed, limits or LinkLimits(), self._balancer_version
+            record,
+            self._condition_changed,
+            self._cache_reported,
+            limits or LinkLimits(),
+            self._balancer_version,
         )
         self._by_agent[agent_id] = link
         self._by_link[link.record.link_id] = link
@@ -142,8 +146,12 @@ class Fleet:
                 n_slots=record.slots_total,
                 serves=record.serves,
                 state_version=record.applied_version,
+                prefill_tokens_per_s=record.prefill_tokens_per_s,
             )
         self._announce()
+
+    def _cache_reported(self, record: AgentRecord, tips: list[int]) -> None:
+        self._buffer.pool.reported(record.slots, tips)
 
     def _announce(self) -> None:
         possible = any(RequestKind.GENERATION in record.serves for record in self.records)

@@ -13,18 +13,20 @@ import logging
 
 import trio
 
-from paddler.balancer.dispatch.buffer import Buffer
+from paddler.balancer.dispatch.buffer import Buffer, SlotLease
 from paddler.balancer.dispatch.errors import DispatchError, ShuttingDown
+from paddler.balancer.dispatch.prefix_chain import PrefixChain, chain_of, pin_of
 from paddler.balancer.dispatch.requests import RequestKind, SlotHints
+from paddler.balancer.dispatch.slot_pool import SlotPool
 from paddler.balancer.fleet.agent_link import AgentLink
 from paddler.balancer.fleet.fleet import Fleet
 from paddler.balancer.generation.errors import GenerationNotSupported
 from paddler.balancer.generation.items import GenerationError, GenerationItem, GenerationStart
 from paddler.balancer.generation.leasing import observed_slot
 from paddler.balancer.generation.observer import Observer, RequestOutcome
-from paddler.balancer.generation.progress import GenerationProgress, Pause
+from paddler.balancer.generation.progress import AgentWork, GenerationProgress, Pause
 from paddler.concurrency.mailbox import Mailbox
-from paddler.messages.generation import GenerationTask
+from paddler.messages.generation import GenerationStarted, GenerationTask
 
 logger = logging.getLogger("paddler.balancer.generation")
 
@@ -104,7 +106,12 @@ class Generations:
         request_id: str,
         task_status: trio.TaskStatus[GenerationStart],
     ) -> None:
-        hints = SlotHints(kind=RequestKind.GENERATION)
+        chain = chain_of(task)
+        hints = SlotHints(
+            kind=RequestKind.GENERATION,
+            chain=chain,
+            pin=pin_of(task.conversation_id) if task.conversation_id else None,
+        )
         arrival: int | None = None
         n_fruitless = 0
         while progress.outcome is None:
@@ -117,7 +124,8 @@ class Generations:
                     if link is None:
                         continue
                     _note_lease(progress, link, request_id, task_status)
-                    await self._run_here(task, progress, link)
+                    work = _LeasedWork(self._buffer.pool, lease, link.record.id, request_id)
+                    await self._run_here(task, progress, link, work, chain)
                     if progress.has_tokens:
                         hints = dataclasses.replace(hints, state_version=lease.state_version)
             except DispatchError as error:
@@ -131,10 +139,17 @@ class Generations:
                 self._note_loss(progress, request_id, n_fruitless)
 
     async def _run_here(
-        self, task: GenerationTask, progress: GenerationProgress, link: AgentLink
+        self,
+        task: GenerationTask,
+        progress: GenerationProgress,
+        link: AgentLink,
+        work: AgentWork,
+        chain: PrefixChain,
     ) -> None:
-        progress.begin()
-        agent_request_id = link.generate(task, progress, prefix_chain=[], resume=progress.resume())
+        progress.begin(work)
+        agent_request_id = link.generate(
+            task, progress, prefix_chain=list(chain.hashes), resume=progress.resume()
+        )
         try:
             await self._until_ended_or_silent(progress)
         finally:
@@ -173,6 +188,34 @@ class Generations:
                 f"the last one: {progress.give_back_reason}"
             )
             progress.fail(RequestOutcome.AGENT_LOST, GenerationError(502, lost))
+
+
+class _LeasedWork:
+    """Tells dispatch, and the log, what an agent's work comes to."""
+
+    def __init__(self, pool: SlotPool, lease: SlotLease, agent_id: str, request_id: str) -> None:
+        self._pool = pool
+        self._lease = lease
+        self._agent_id = agent_id
+        self._request_id = request_id
+
+    def began(self, event: GenerationStarted) -> None:
+        lease = self._lease
+        logger.debug(
+            "request_began request=%s agent=%s slot=%d prompt_tokens=%d cached_tokens=%d "
+            "expected_cached_tokens=%.0f expected_ttft_ms=%.0f",
+            self._request_id,
+            self._agent_id,
+            event.slot,
+            event.prompt_tokens,
+            event.cached_prompt_tokens,
+            lease.cached_tokens,
+            lease.ttft_s * 1000.0,
+        )
+        self._pool.began(lease, event.prompt_tokens, event.cached_prompt_tokens)
+
+    def prefilled(self) -> None:
+        self._pool.prefilled(self._lease)
 
 
 def _note_lease(

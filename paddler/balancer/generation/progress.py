@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
+from typing import Protocol
 
 import trio
 
@@ -37,6 +38,16 @@ class Pause(enum.Enum):
     ENDED = "ended"
 
 
+class AgentWork(Protocol):
+    """One agent's work on a generation, told what it comes to."""
+
+    def began(self, event: GenerationStarted) -> None:
+        """The agent counted the prompt and began to prefill it."""
+
+    def prefilled(self) -> None:
+        """The agent's first token arrived."""
+
+
 class GenerationProgress:
     """The part of a generation that outlives its agents; a `RequestSink`.
 
@@ -59,6 +70,7 @@ class GenerationProgress:
         self._gaps_s: list[float] = []
         self._pause = Pause.RUNNING
         self._changed = trio.Event()
+        self._work: AgentWork | None = None
         self.start: GenerationStart | None = None
         self.outcome: RequestOutcome | None = None
         self.usage: Usage | None = None
@@ -82,8 +94,9 @@ class GenerationProgress:
             return None
         return Resume(token_ids=list(self._token_ids), n_sent_bytes=self._n_sent_bytes)
 
-    def begin(self) -> None:
+    def begin(self, work: AgentWork) -> None:
         """An agent starts to work on it."""
+        self._work = work
         self._pause = Pause.RUNNING
         self._changed = trio.Event()
         self.last_item_at = trio.current_time()
@@ -113,10 +126,9 @@ class GenerationProgress:
                 elif isinstance(event, TERMINAL_EVENTS):
                     self._take_ending(event)
                     return
-                elif not isinstance(event, GenerationStarted):
-                    self._outbox.post(event)
-                elif not self._told_start:
-                    self._told_start = True
+                elif isinstance(event, GenerationStarted):
+                    self._take_beginning(event)
+                else:
                     self._outbox.post(event)
         except MailboxFull as full:
             slow = GenerationError(503, f"the response is not read fast enough: {full}")
@@ -137,12 +149,21 @@ class GenerationProgress:
         self._report_gaps()
         self._outbox.close()
 
+    def _take_beginning(self, event: GenerationStarted) -> None:
+        if self._work is not None:
+            self._work.began(event)
+        if not self._told_start:
+            self._told_start = True
+            self._outbox.post(event)
+
     def _take_ending(self, event: GenerationItem) -> None:
         if isinstance(event, GenerationDone):
             self.usage = event.usage
             self._end(RequestOutcome.DONE, event)
         elif isinstance(event, GenerationRefused):
-            self._end(RequestOutcome.REFUSED, GenerationError(event.code, event.message, event.reason))
+            self._end(
+                RequestOutcome.REFUSED, GenerationError(event.code, event.message, event.reason)
+            )
         else:
             self._end(RequestOutcome.FAILED, event)
 
@@ -155,7 +176,10 @@ class GenerationProgress:
         self._changed.set()
 
     def _measure(self, now: float) -> None:
-        self.made_progress = True
+        if not self.made_progress:
+            self.made_progress = True
+            if self._work is not None:
+                self._work.prefilled()
         last, self._last_token_at = self._last_token_at, now
         if last is None:
             ttft_s = now - self.arrived_at

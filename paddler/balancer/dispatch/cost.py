@@ -1,0 +1,54 @@
+"""The estimated time to first token of a request at an agent, in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from paddler.balancer.dispatch.slot_pool import AgentSlots
+
+UNKNOWN_PREFILL_TOKENS_PER_S = 500.0
+"""Assumed while no agent has measured its speed."""
+
+FULL_LOAD_S = 0.02
+"""What a fully loaded agent adds for other reasons than prefill: decode steps to wait for."""
+
+FIRST_BYTES_PER_TOKEN = 4.0
+_LEARNING_RATE = 0.05
+
+
+def usual_speed(agents: Iterable[AgentSlots]) -> float:
+    """The prefill speed (tokens/s) to assume of an agent that has not measured its own."""
+    known = sorted(
+        agent.prefill_tokens_per_s for agent in agents if agent.prefill_tokens_per_s is not None
+    )
+    return known[len(known) // 2] if known else UNKNOWN_PREFILL_TOKENS_PER_S
+
+
+def ttft_s(agent: AgentSlots, uncached_tokens: float, usual_tokens_per_s: float) -> float:
+    """Queue and uncached tokens at the agent's own speed, slowed down by its load.
+
+    The queue are the prompts that were given to it and have no first token yet.
+    Running requests share each batch with the prefill.
+    """
+    speed = agent.prefill_tokens_per_s or usual_tokens_per_s
+    load = agent.n_leased / agent.n_slots if agent.n_slots else 1.0
+    prefill_s = (agent.pending_prefill_tokens + uncached_tokens) / speed
+    return prefill_s * (1.0 + load) + FULL_LOAD_S * load
+
+
+class BytesPerToken:
+    """How many bytes of content make a token, learned from what agents count."""
+
+    def __init__(self) -> None:
+        self._ratio = FIRST_BYTES_PER_TOKEN
+
+    @property
+    def ratio(self) -> float:
+        """Bytes per token."""
+        return self._ratio
+
+    def learn(self, n_bytes: int, n_tokens: int) -> None:
+        """A prompt of `n_bytes` became `n_tokens` tokens."""
+        if n_bytes >= 1 and n_tokens >= 1:
+            seen = min(max(n_bytes / n_tokens, 0.5), 16.0)
+            self._ratio += _LEARNING_RATE * (seen - self._ratio)

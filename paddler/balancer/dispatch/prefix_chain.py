@@ -1,0 +1,95 @@
+"""The hash chain of a prompt: equal hashes mean equal content up to there.
+
+Made without a tokenizer and without the template: what the model will see is
+a function of the task's content, the model and the template, and an index of
+these chains is kept per agent and emptied when its model or template changes.
+
+A conversation is cut after everything that stands before the messages (tools,
+template arguments) and after each message; text longer than a block is cut
+into blocks as well, so that a growing raw prompt shares all but its end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+
+import msgspec
+
+from paddler.messages.generation import ConversationPrompt, GenerationTask, RawPrompt
+
+BLOCK_BYTES = 1024
+"""Content is cut at least this often."""
+
+MAX_LINKS = 1024
+"""Content beyond this many links is not told apart, so that a chain is bounded."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PrefixChain:
+    """`hashes[i]` stands for the first `ends_bytes[i]` bytes of content."""
+
+    hashes: tuple[int, ...]
+    ends_bytes: tuple[int, ...]
+
+    @property
+    def tip(self) -> int:
+        """The hash of the whole content."""
+        return self.hashes[-1]
+
+    @property
+    def n_bytes(self) -> int:
+        """The length of the content that the chain covers."""
+        return self.ends_bytes[-1]
+
+
+def chain_of(task: GenerationTask) -> PrefixChain:
+    """The chain of `task`'s prompt; never empty. Sampling and limits do not matter."""
+    hashes: list[int] = []
+    ends_bytes: list[int] = []
+    running = hashlib.blake2b(digest_size=8)
+    n_bytes = 0
+    for segment in _segments(task):
+        for begin in range(0, len(segment), BLOCK_BYTES):
+            block = segment[begin : begin + BLOCK_BYTES]
+            running.update(len(block).to_bytes(4, "little"))
+            running.update(block)
+            n_bytes += len(block)
+            hashes.append(int.from_bytes(running.digest(), "big") >> 1)
+            ends_bytes.append(n_bytes)
+            if len(hashes) >= MAX_LINKS:
+                return PrefixChain(tuple(hashes), tuple(ends_bytes))
+    return PrefixChain(tuple(hashes), tuple(ends_bytes))
+
+
+def pin_of(conversation_id: str) -> int:
+    """A number that stands for a conversation that the client named."""
+    digest = hashlib.blake2b(conversation_id.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def _segments(task: GenerationTask) -> Iterator[bytes]:
+    """Pieces of content that a later prompt may share one by one; the first is never empty."""
+    prompt = task.prompt
+    if isinstance(prompt, ConversationPrompt):
+        yield _encode(
+            (
+                "conversation",
+                prompt.tools,
+                prompt.tool_choice,
+                prompt.parallel_tool_calls,
+                prompt.enable_thinking,
+                sorted(prompt.template_arguments.items()),
+            )
+        )
+        for message in prompt.messages:
+            yield _encode(message)
+    elif isinstance(prompt, RawPrompt):
+        yield b"raw"
+        yield prompt.text.encode(errors="surrogatepass")
+    else:
+        yield b"tokens"
+        yield b"".join(token_id.to_bytes(8, "little", signed=True) for token_id in prompt.token_ids)
