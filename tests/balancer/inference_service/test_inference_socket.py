@@ -78,8 +78,8 @@ async def test_many_requests_share_a_socket() -> None:
             await agent.events(generate.request_id, token(f"to {text}"), done())
         received: dict[object, list[object]] = {}
         for _ in range(6):
-            request_id, result = await client.next_result()
-            received.setdefault(request_id, []).append(result)
+            answered, result = await client.next_result()
+            received.setdefault(answered, []).append(result)
         for answered_id in ("a", "b", "c"):
             first, last = received[answered_id]
             assert first == {"ContentToken": f"to {answered_id}"}
