@@ -64,6 +64,11 @@ void add_family_markers(const ChatTemplate &chat_template, const ChatRequest &re
     } else if (chat_template.mentions("<|START_TEXT|>")) { // Cohere 2 MoE
         drop("<|START_TEXT|>", class_content);
         drop("<|END_TEXT|>", class_content);
+    } else if (chat_template.mentions("<|tool_calls_section_begin|>")) { // Kimi K2
+        if (request.calls_tools) {
+            markers.push_back(
+                {"<|tool_calls_section_begin|>", plain, class_tool_call, emitted});
+        }
     } else if (chat_template.mentions("<|open|>")) { // Kimi K3
         drop("<|open|>response<|sep|>", class_content);
         drop("<|close|>response<|sep|>", class_content);

@@ -174,10 +174,14 @@ class RenderedConversation:
             return UnrecognizedToolCallFormat(
                 text=output, message="the chat template has no tool call format that is known"
             )
+        announced = any(kind is TokenClass.TOOL_CALL for kind, _ in self.classify(output))
         try:
             calls = self.parse(output).tool_calls
         except UnparsableOutput as error:
-            return ToolCallParseFailed(message=str(error))
+            # Prose may break a parser too, above all one that waits for a brace.
+            return ToolCallParseFailed(str(error)) if announced else ToolCallsParsed([])
+        if announced and not calls:
+            return ToolCallParseFailed("the output begins a tool call that does not parse")
         return ToolCallsParsed(
             calls=[
                 ToolCall(
