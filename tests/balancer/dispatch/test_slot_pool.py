@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import hypothesis.strategies as st
 from hypothesis.stateful import (
@@ -12,6 +13,7 @@ from hypothesis.stateful import (
     invariant,
     rule,
 )
+from typing_extensions import override
 
 from paddler.balancer.dispatch.errors import ShuttingDown
 from paddler.balancer.dispatch.requests import RequestKind, SlotHints
@@ -25,6 +27,21 @@ BOTH = GENERATION | EMBEDDING
 kinds = st.sampled_from(list(RequestKind))
 capabilities = st.sampled_from([frozenset[RequestKind](), GENERATION, EMBEDDING, BOTH])
 versions = st.sampled_from([1, 2])
+
+
+MAX_OVERTAKES = 2
+
+
+class CapriciousRouter(LeastBusyRouter):
+    """Prefers whatever waiter comes to its mind."""
+
+    def __init__(self) -> None:
+        super().__init__(random.Random(0))
+        self.mind = random.Random(1)
+
+    @override
+    def pick_waiter(self, agent: AgentSlots, waiters: Sequence[Waiter]) -> int:
+        return self.mind.randrange(len(waiters))
 
 
 def make_pool() -> SlotPool:
@@ -42,19 +59,24 @@ def ignore() -> None:
 
 
 class SlotPoolMachine(RuleBasedStateMachine):
-    """Every rule is one event; `granted` records the order in which waiters got leases."""
+    """Every rule is one event; `settled` records the order in which waiters got leases."""
 
+    max_overtakes = 0
     agents = Bundle("agents")
     leases = Bundle("leases")
     waiting = Bundle("waiting")
 
     def __init__(self) -> None:
         super().__init__()
-        self.pool = make_pool()
+        self.pool = self.make_pool()
+        self.n_overtaken: dict[int, int] = {}
         self.n_leases: dict[int, int] = {}
         self.live: set[int] = set()
         self.queue: list[Waiter] = []
         self.settled: list[Waiter] = []
+
+    def make_pool(self) -> SlotPool:
+        return make_pool()
 
     def account(self, lease: Lease) -> Lease:
         self.n_leases[lease.link_id] = self.n_leases.get(lease.link_id, 0) + 1
@@ -72,8 +94,12 @@ class SlotPoolMachine(RuleBasedStateMachine):
             self.queue.remove(waiter)
             agent = waiter.lease.agent
             for other in self.queue:
-                if other not in self.settled and agent.could_serve(other.hints):
-                    assert waiter.arrival < other.arrival, "a later waiter was served first"
+                if not agent.could_serve(other.hints) or other.arrival > waiter.arrival:
+                    continue
+                n_overtaken = self.n_overtaken.get(other.arrival, 0) + 1
+                self.n_overtaken[other.arrival] = n_overtaken
+                assert other.is_newcomer, "a request that held a slot was overtaken"
+                assert n_overtaken <= self.max_overtakes, "a waiter was overtaken too often"
         self.settled.clear()
 
     @rule(target=agents, n_slots=st.integers(0, 3), serves=capabilities, version=versions)
@@ -100,7 +126,8 @@ class SlotPoolMachine(RuleBasedStateMachine):
 
     @rule(target=leases, kind=kinds, version=st.none() | versions)
     def request_arrives(self, kind: RequestKind, version: int | None) -> Lease | Waiter:
-        return self.ask(SlotHints(kind=kind, state_version=version), self.pool.next_arrival())
+        hints = SlotHints(kind=kind, state_version=version)
+        return self.ask(hints, self.pool.next_arrival(), is_newcomer=True)
 
     @rule(target=leases, held=consumes(leases))
     def agent_is_lost_and_its_request_returns(self, held: Lease | Waiter) -> Lease | Waiter:
@@ -111,7 +138,7 @@ class SlotPoolMachine(RuleBasedStateMachine):
         else:
             lease = held
         self.give_up(lease)
-        return self.ask(lease.hints, lease.arrival)
+        return self.ask(lease.hints, lease.arrival, is_newcomer=False)
 
     @rule(held=consumes(leases))
     def request_ends_or_is_cancelled(self, held: Lease | Waiter) -> None:
@@ -124,14 +151,14 @@ class SlotPoolMachine(RuleBasedStateMachine):
             self.pool.withdraw(held)
             self.absorb_grants()
 
-    def ask(self, hints: SlotHints, arrival: int) -> Lease | Waiter:
+    def ask(self, hints: SlotHints, arrival: int, *, is_newcomer: bool) -> Lease | Waiter:
         lease = self.pool.try_lease(hints, arrival)
         if lease is not None:
             for other in self.queue:
                 assert not lease.agent.could_serve(other.hints), "a newcomer overtook a waiter"
             return self.account(lease)
         waiter = self.pool.wait(
-            hints, arrival, lambda: self.settled.append(waiter), is_newcomer=True
+            hints, arrival, lambda: self.settled.append(waiter), is_newcomer=is_newcomer
         )
         self.queue.append(waiter)
         return waiter
@@ -156,9 +183,21 @@ class SlotPoolMachine(RuleBasedStateMachine):
     @invariant()
     def waiters_are_those_that_wait(self) -> None:
         assert self.pool.n_waiting == len(self.queue)
-        assert self.pool.n_newcomers_waiting == len(self.queue)
+        n_newcomers = sum(waiter.is_newcomer for waiter in self.queue)
+        assert self.pool.n_newcomers_waiting == n_newcomers
 
 
+class CapriciousPoolMachine(SlotPoolMachine):
+    """The same with a router that overtakes whenever it may."""
+
+    max_overtakes = MAX_OVERTAKES
+
+    @override
+    def make_pool(self) -> SlotPool:
+        return SlotPool(CapriciousRouter(), lambda: None, max_overtakes=MAX_OVERTAKES)
+
+
+TestCapriciousPoolMachine = CapriciousPoolMachine.TestCase
 TestSlotPoolMachine = SlotPoolMachine.TestCase
 
 
