@@ -24,7 +24,7 @@ import trio
 from paddler.balancer.admin_panel.assets import Asset, read_assets
 from paddler.balancer.admin_panel.service import AdminPanel, ServiceLocation
 from paddler.balancer.dispatch.buffer import Buffer
-from paddler.balancer.dispatch.router import LeastBusyRouter
+from paddler.balancer.dispatch.router import CostRouter
 from paddler.balancer.fleet.desired_state import DesiredStates
 from paddler.balancer.fleet.fleet import Fleet
 from paddler.balancer.generation.embedding_chunks import Embeddings
@@ -51,6 +51,9 @@ from paddler.balancer.state_database.database import open_state_database
 from paddler.version import paddler_version
 
 _log = logging.getLogger("paddler.balancer")
+
+MAX_OVERTAKES = 4
+"""How often a waiting request may be overtaken by one whose prompt a freed slot has cached."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,9 +128,10 @@ def make_core(settings: BalancerSettings) -> BalancerCore:
     """
     metrics = MetricsRegistry(settings.metrics_prefix)
     buffer = Buffer(
-        router=LeastBusyRouter(random.Random()),
+        router=CostRouter(random.Random()),
         max_waiting=settings.max_buffered_requests,
         timeout_s=settings.buffered_request_timeout_s,
+        max_overtakes=MAX_OVERTAKES,
     )
     fleet = Fleet(buffer, balancer_version=paddler_version())
     states = DesiredStates(

@@ -2,7 +2,7 @@
 
 How the parts are put together (`balancer/run.py` does):
 
-    buffer = Buffer(router=LeastBusyRouter(random.Random()), max_waiting=30, timeout_s=10.0)
+    buffer = Buffer(router=CostRouter(random.Random()), max_waiting=30, timeout_s=10.0)
     fleet = Fleet(buffer)
     states = DesiredStates(fleet=fleet, database=database)
     await states.load()

@@ -96,7 +96,7 @@ def test_imbalance_does_not_drop_affinity_until_it_costs_more_than_it_saves() ->
     long = conversation("long", 20)
     home = serve(pool, long)
     pool.update(home, n_slots=16, serves=GENERATION, state_version=1, prefill_tokens_per_s=500.0)
-    busy = []
+    busy: list[Lease] = []
     while sum(one.agent is home for one in busy) < 8:
         granted = lease(pool, None)
         pool.prefilled(granted)
