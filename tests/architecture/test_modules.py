@@ -9,6 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_LINES = 400
+# Tests are lists that are looked up, not texts that are read.
+MAX_TEST_LINES = 600
 # The whole interface between two languages reads as one text.
 MAX_HEADER_LINES = 800
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc", "shared"}
@@ -28,17 +30,19 @@ PYTHON = [Path("build.py"), *modules("paddler", "native", "tests", "benchmarks")
 NATIVE = modules("native", "tests/native", suffixes=(".cpp", ".h"))
 
 
+def max_lines(path: Path) -> int:
+    if path.parts[0] == "tests":
+        return MAX_TEST_LINES
+    return MAX_HEADER_LINES if path.parent.name == "include" else MAX_LINES
+
+
 def text_of(path: Path) -> str:
     return (ROOT / path).read_text(encoding="utf-8")
 
 
 def test_a_module_is_small_enough_to_be_read_at_once() -> None:
     sizes = {path: len(text_of(path).splitlines()) for path in [*PYTHON, *NATIVE]}
-    too_long = {
-        str(path): n_lines
-        for path, n_lines in sizes.items()
-        if n_lines > (MAX_HEADER_LINES if path.parent.name == "include" else MAX_LINES)
-    }
+    too_long = {str(path): n_lines for path, n_lines in sizes.items() if n_lines > max_lines(path)}
     assert not too_long, "split these by purpose"
 
 
@@ -48,7 +52,8 @@ def test_a_module_is_named_for_what_it_does() -> None:
 
 
 def test_a_module_says_what_it_is_for() -> None:
-    assert not [str(path) for path in PYTHON if not text_of(path).lstrip("#! \n").startswith('"""')]
+    shipped = [path for path in PYTHON if path.parts[0] != "tests"]
+    assert not [str(path) for path in shipped if not text_of(path).startswith('"""')]
 
 
 def test_only_the_engine_package_touches_the_native_module() -> None:
