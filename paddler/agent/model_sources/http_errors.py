@@ -6,6 +6,8 @@ table.
 
 from __future__ import annotations
 
+import re
+
 import httpx
 
 from paddler.agent.model_sources.errors import (
@@ -20,6 +22,9 @@ from paddler.agent.model_sources.errors import (
 )
 
 __all__ = ["error_of_status", "error_while_asking", "error_while_reading", "parse_url"]
+
+_HOST = re.compile(rb"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
+"""A name (as IDNA writes it), or an address of either kind."""
 
 _WHILE_ASKING: list[tuple[type[Exception], type[ModelSourceError]]] = [
     # The first match counts.
@@ -71,7 +76,7 @@ def parse_url(text: str) -> httpx.URL:
     except httpx.InvalidURL as error:
         message = f"not a URL: {error}"
         raise DownloadUrlIsMalformed(message) from None
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not _HOST.fullmatch(url.raw_host):
         message = "the URL must begin with http:// or https:// and name a host"
         raise DownloadUrlIsMalformed(message)
     return url

@@ -7,6 +7,7 @@ name only when its length is what the server promised.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import shutil
@@ -288,21 +289,36 @@ async def _blocks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     failure: httpx.HTTPError | None = None
     # httpx promises an iterator; that it is a generator, to be closed, is its implementation.
     body = cast("AsyncGenerator[bytes, None]", response.aiter_raw())
-    async with aclosing(body):
-        while failure is None:
+    over = False
+    try:
+        while not over:
             try:
                 pending += await anext(body)
             except StopAsyncIteration:
-                break
+                over = True
             except httpx.HTTPError as error:
-                failure = error
-            if len(pending) >= WRITE_BYTES:
+                over, failure = True, error
+            if len(pending) >= WRITE_BYTES or (over and pending):
                 yield bytes(pending)
                 pending.clear()
-    if pending:
-        yield bytes(pending)
+    finally:
+        if not over:
+            await _give_up(response, body)
     if failure is not None:
         raise failure
+
+
+async def _give_up(response: httpx.Response, body: AsyncGenerator[bytes, None]) -> None:
+    """Close an answer that is not read to its end.
+
+    The generators inside httpx's end only by running out, which they do once
+    the connection is closed under them.
+    """
+    with trio.move_on_after(1, shield=True):
+        await response.aclose()
+        with contextlib.suppress(StopAsyncIteration, httpx.HTTPError, httpx.StreamError):
+            await anext(body)
+        await body.aclose()
 
 
 async def _write(part: BinaryIO, block: bytes, path: Path) -> None:
