@@ -40,6 +40,7 @@ class _Client(statsd.StatsClient):  # type: ignore[misc]  # the package has no t
     def __init__(self, settings: StatsdSettings) -> None:
         super().__init__(settings.host, settings.port, ipv6=":" in settings.host)
         self._is_reachable = True
+        self._n_failures = 0
         self._settings = settings
         self._sock.setblocking(False)
         self._sock.connect(self._addr)
@@ -48,11 +49,15 @@ class _Client(statsd.StatsClient):  # type: ignore[misc]  # the package has no t
         try:
             self._sock.send(data.encode("ascii"))
         except OSError as error:
+            self._n_failures += 1
             if self._is_reachable:
                 _log_unreachable(self._settings, error)
             self._is_reachable = False
-        else:
-            self._is_reachable = True
+
+    def end_round(self) -> None:
+        """All gauges were sent; a refusal arrives with the datagram after the refused one."""
+        self._is_reachable = self._n_failures == 0
+        self._n_failures = 0
 
 
 async def push_gauges(
@@ -70,6 +75,7 @@ async def push_gauges(
             while True:
                 for name, value in read_gauges().items():
                     client.gauge(settings.prefix + name, value)
+                client.end_round()
                 await trio.sleep(settings.interval_s)
 
 
