@@ -167,10 +167,26 @@ def build_extension(root: Path, progress: Progress) -> Path:
             targets = [("Compiling llama.cpp", "llama_libraries")]
             targets += [("Compiling Paddler's engine", "paddler_module")]
             build.configure_and_build(targets, progress)
+            _check_that_nothing_is_missing(build.tree / "out" / name)
             with replaced_directory(finished) as fresh:
                 shutil.copy2(build.tree / "out" / name, fresh / name)
         progress.note(f"the native engine is built (llama.cpp {build.source.version})")
     return finished / name
+
+
+def _check_that_nothing_is_missing(module: Path) -> None:
+    """A function that is declared and not defined is found when a module is loaded.
+
+    Other reasons not to load are none of ours: a GPU's driver may be missing
+    where a wheel is built.
+    """
+    load = "import ctypes, os, sys; ctypes.CDLL(sys.argv[1], mode=os.RTLD_NOW)"
+    done = subprocess.run(
+        [sys.executable, "-c", load, str(module)], capture_output=True, text=True, check=False
+    )
+    missing = re.search(r"undefined symbol: (pdl_\w+)", done.stderr)
+    if missing:
+        raise BuildError(f"{missing[1]} is declared in native/include and defined nowhere.")
 
 
 def build_native_tests(root: Path, sanitizer: str, progress: Progress) -> list[Path]:
