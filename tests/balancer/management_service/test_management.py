@@ -12,7 +12,7 @@ from paddler.messages.agents import ApplicationStatus, ModelIssue
 from paddler.messages.link import AgentStatus, Download, Heartbeat
 from paddler.messages.state import ChatTemplate, DesiredState, InferenceParameters
 from tests.support.line_clients import LineClient, asking
-from tests.support.running_balancer import DESIRED, RunningBalancer, running_balancer
+from tests.support.running_balancer import DESIRED, RunningBalancer, running_balancer, until
 from tests.support.scripted_agents import ScriptedAgent, hello, model_description
 
 STATE = "/api/v1/balancer_desired_state"
