@@ -19,6 +19,7 @@ import trio
 from paddler.agent.embedding_request import run_embedding
 from paddler.agent.engine_protocol import Engine, EngineBackend, EngineOptions
 from paddler.agent.generation_request import Serving, run_generation
+from paddler.agent.held_prompts import HeldPrompts
 from paddler.agent.slots import SlotRequest, Slots
 from paddler.concurrency.latest import Latest
 from paddler.messages.link import Embed, ModelDescription
@@ -80,6 +81,7 @@ class EngineGeneration:
         self.key = key
         self.engine = engine
         self.parameters = parameters
+        self.held_prompts = HeldPrompts(lambda: engine.kept_requests)
         self.slots = Slots(key.options.n_slots, self._serve, activity)
         self.description = _describe(key, engine, model_path)
         self._json_schema_to_grammar = json_schema_to_grammar
@@ -114,6 +116,7 @@ class EngineGeneration:
             supports_images=self.description.supports_images,
             json_schema_to_grammar=self._json_schema_to_grammar,
             random_source=self._random,
+            held_prompts=self.held_prompts,
         )
         await run_generation(frame, request.outlet, serving)
 

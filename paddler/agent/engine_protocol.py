@@ -7,7 +7,7 @@ engine that does the same without a model. Methods raise `paddler.engine.errors`
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -118,7 +118,10 @@ class ChatTemplates(Protocol):
 
 
 class RunningGeneration(Protocol):
-    """A generation that the engine has accepted."""
+    """A generation that the engine has accepted; `request_id` is the engine's own."""
+
+    @property
+    def request_id(self) -> int: ...
 
     def batches(self) -> AsyncGenerator[list[EngineEvent], None]:
         """All events there are, in order, again and again; ends after `Ended`."""
@@ -195,6 +198,10 @@ class Engine(Protocol):
 
     def start(self, request: EngineRequest) -> AbstractAsyncContextManager[RunningGeneration]:
         """Run a generation within a block; leaving it cancels and frees the slot."""
+
+    @property
+    def kept_requests(self) -> Collection[int]:
+        """Ids of requests that are over and whose state is still held."""
 
     def stats(self) -> EngineStats | None:
         """None without slots."""

@@ -17,6 +17,7 @@ from typing import TypeVar
 import trio
 
 from paddler.agent.engine_protocol import Engine, RenderedConversation
+from paddler.agent.held_prompts import HeldPrompts
 from paddler.agent.request_translation import (
     RequestEnded,
     check_task,
@@ -74,6 +75,7 @@ class Serving:
     supports_images: bool
     json_schema_to_grammar: Callable[[str], str]
     random_source: random.Random
+    held_prompts: HeldPrompts
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,20 +121,23 @@ async def _generate(frame: Generate, outlet: Outlet, serving: Serving) -> None:
     )
     request = _engine_request(frame, prepared, max_tokens, serving)
     started = GenerationStarted(-1, n_prompt_tokens, 0)
-    async with (
-        serving.engine.start(request) as generation,
-        aclosing(generation.batches()) as batches,
-    ):
-        async for batch in batches:
-            for event in batch:
-                match event:
-                    case Tokens():
-                        outlet.post(token_event(event))
-                    case Started():
-                        started = started_event(event, n_prompt_tokens)
-                        outlet.post(started)
-                    case Ended():
-                        await _finish(task, prepared, started, event, outlet, serving)
+    held = serving.held_prompts
+    async with serving.engine.start(request) as generation:
+        try:
+            async with aclosing(generation.batches()) as batches:
+                async for batch in batches:
+                    for event in batch:
+                        match event:
+                            case Tokens():
+                                outlet.post(token_event(event))
+                            case Started():
+                                started = started_event(event, n_prompt_tokens)
+                                outlet.post(started)
+                                held.began(generation.request_id, frame.prefix_chain)
+                            case Ended():
+                                await _finish(task, prepared, started, event, outlet, serving)
+        finally:
+            held.ended(generation.request_id)
 
 
 def _engine_request(

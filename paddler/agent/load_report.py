@@ -1,4 +1,7 @@
-"""Tells the balancer how busy the slots are, a few times a second while that changes."""
+"""Tells the balancer how busy the slots are and what they hold.
+
+A few times a second, while that changes.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from paddler.agent.outbox import Outbox
 from paddler.agent.reconciler import Reconciler
 from paddler.agent.status import StatusBoard
 from paddler.concurrency.latest import Latest
-from paddler.messages.link import LoadReport, SlotReport
+from paddler.messages.link import CacheReport, LoadReport, SlotReport
 
 __all__ = ["report_load"]
 
@@ -31,22 +34,27 @@ async def report_load(
         activity: Set when requests start or end, the engine changes, or a link opens.
         interval_s: Between two reports at least.
     """
-    reported: tuple[Outbox, LoadReport] | None = None
+    reported: tuple[Outbox, LoadReport, CacheReport] | None = None
     sampled_s, n_generated = trio.current_time(), 0
     while True:
         version = activity.version
         generation, outbox = reconciler.generation, router.outbox
         stats = None if generation is None else generation.engine.stats()
-        if stats is not None and outbox is not None:
+        if generation is not None and stats is not None and outbox is not None:
             now_s = trio.current_time()
             # A new engine counts from zero again.
             n_new = max(0, stats.n_generated_tokens - n_generated)
             rate = n_new / (now_s - sampled_s) if now_s > sampled_s else 0.0
             sampled_s, n_generated = now_s, stats.n_generated_tokens
             report = _report(stats, rate)
-            if reported is None or reported[0] is not outbox or reported[1] != report:
+            held = CacheReport(generation.held_prompts.tips())
+            if reported is not None and reported[0] is not outbox:
+                reported = None
+            if reported is None or reported[1] != report:
                 outbox.post_frame(report)
-                reported = outbox, report
+            if reported is None or reported[2] != held:
+                outbox.post_frame(held)
+            reported = outbox, report, held
             board.set_prefill_speed(stats.prefill_tokens_per_s)
         await trio.sleep(interval_s)
         if generation is None or outbox is None or generation.slots.n_running == 0:

@@ -17,6 +17,7 @@ import trio
 from paddler.messages.generation import GenerationEvent
 from paddler.messages.link import (
     AgentStatus,
+    CacheReport,
     EmbeddingEvents,
     EventBatch,
     FromAgent,
@@ -30,7 +31,7 @@ from paddler.messages.link import (
 __all__ = ["Outbox", "OutboxClosed"]
 
 PlainFrame: TypeAlias = (
-    AgentStatus | EmbeddingEvents | HandedOver | Heartbeat | Leaving | LoadReport
+    AgentStatus | CacheReport | EmbeddingEvents | HandedOver | Heartbeat | Leaving | LoadReport
 )
 
 

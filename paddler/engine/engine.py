@@ -7,7 +7,7 @@ it frees everything, in the reverse order.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from pathlib import Path
 
 import trio
@@ -146,6 +146,11 @@ class Engine:
             async for batch in batches:
                 for event in batch:
                     yield event
+
+    @property
+    def kept_requests(self) -> Collection[int]:
+        """See `SlotEngine.kept_requests`; none without slots."""
+        return () if self._slots is None else self._slots.kept_requests
 
     def stats(self) -> EngineStats | None:
         """Counters and slots; None without slots."""

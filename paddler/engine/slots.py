@@ -12,7 +12,7 @@ import dataclasses
 import enum
 import itertools
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from typing import Any
 
 import trio
@@ -51,6 +51,9 @@ _CANCEL_TIMEOUT_S = 30.0
 _EVENTS_PER_DRAIN = 1024
 _LOGPROBS_PER_DRAIN = 8192
 _TEXT_BYTES_PER_DRAIN = 65536
+
+_MAX_KEPT_REQUESTS = 65_536
+"""Far above what slots and host memory can hold."""
 
 _FINISH_REASONS = {
     lib.PDL_END_GENERATION: FinishReason.END_OF_GENERATION,
@@ -163,6 +166,7 @@ class SlotEngine:
         self._n_slots = settings.n_slots
         self._ids = itertools.count(1)
         self._generations: dict[int, Generation] = {}
+        self._kept: dict[int, None] = {}
         self._events = ffi.new("pdl_event[]", _EVENTS_PER_DRAIN)
         self._logprobs = ffi.new("pdl_logprob[]", _LOGPROBS_PER_DRAIN)
         self._text_capacity = _TEXT_BYTES_PER_DRAIN
@@ -203,6 +207,11 @@ class SlotEngine:
                     await generation.wait_over()
                 if waiting.cancelled_caught:
                     _log.error("request_not_cancelled request=%d", generation.request_id)
+
+    @property
+    def kept_requests(self) -> Collection[int]:
+        """Ids of requests that are over and whose state is still held, oldest first."""
+        return self._kept.keys()
 
     def stats(self) -> EngineStats:
         """The engine's counters and slots."""
@@ -265,10 +274,13 @@ class SlotEngine:
                 self._text = ffi.new("char[]", self._text_capacity)
 
     def _dispatch(self, event: Any, drained_text: bytes) -> None:
+        kind = event.kind
+        if kind == lib.PDL_EVENT_CACHE_DROPPED:
+            self._kept.pop(event.id, None)
+            return
         generation = self._generations.get(event.id)
         if generation is None:
             return
-        kind = event.kind
         if kind == lib.PDL_EVENT_TOKEN:
             token = event.token
             start = event.text_offset
@@ -291,6 +303,10 @@ class SlotEngine:
             self._end(generation, event, text)
 
     def _end(self, generation: Generation, event: Any, text: str) -> None:
+        if event.kept:
+            self._kept[event.id] = None
+            if len(self._kept) > _MAX_KEPT_REQUESTS:
+                del self._kept[next(iter(self._kept))]
         reason = _FINISH_REASONS.get(event.end_reason)
         if reason is not None:
             generation.deliver(

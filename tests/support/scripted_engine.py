@@ -162,6 +162,7 @@ class ScriptedEngine:
         embeds = options.enable_embeddings and script.can_embed
         self.embedder = ScriptedEmbedder(options.embedding_batch_tokens) if embeds else None
         self._free = list(range(options.n_slots))
+        self._owners: dict[int, int] = {}
         self.limiter = trio.CapacityLimiter(options.n_slots)
 
     async def tokenize(
@@ -178,15 +179,21 @@ class ScriptedEngine:
         if len(request.prompt_tokens) >= self.context_tokens:
             raise errors.PromptTooLong("the prompt is too long")
         self.requests.append(request)
-        yield ScriptedGeneration(self, request)
+        yield ScriptedGeneration(self, request, len(self.requests))
+
+    @property
+    def kept_requests(self) -> list[int]:
+        return list(self._owners.values())
 
     @contextlib.contextmanager
-    def slot(self) -> Iterator[int]:
+    def slot(self, request_id: int) -> Iterator[int]:
         slot = self._free.pop(0)
+        self._owners.pop(slot, None)
         self.running[slot] = "decode"
         try:
             yield slot
         finally:
+            self._owners[slot] = request_id
             del self.running[slot]
             self._free.append(slot)
 
@@ -205,14 +212,15 @@ class ScriptedEngine:
 
 
 class ScriptedGeneration:
-    def __init__(self, engine: ScriptedEngine, request: EngineRequest) -> None:
+    def __init__(self, engine: ScriptedEngine, request: EngineRequest, request_id: int) -> None:
+        self.request_id = request_id
         self._engine = engine
         self._request = request
 
     async def batches(self) -> AsyncGenerator[list[EngineEvent], None]:
         engine, request, script = self._engine, self._request, self._engine.script
         async with engine.limiter:
-            with engine.slot() as slot:
+            with engine.slot(self.request_id) as slot:
                 n_prompt = len(request.prompt_tokens)
                 yield [Started(slot, n_prompt, 0, CacheKind.NONE)]
                 text, n_sent = "", request.replay_sent_bytes
