@@ -123,6 +123,8 @@ def _download(
         _Aborted: From `tell`.
     """
     import huggingface_hub
+    from huggingface_hub import constants
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     from paddler.agent.model_sources.huggingface_errors import hub_errors, is_definite
 
@@ -140,7 +142,7 @@ def _download(
         )
 
     with hub_errors():
-        if huggingface_hub.constants.HF_HUB_OFFLINE:
+        if constants.HF_HUB_OFFLINE:
             return download(local_files_only=True)
         if _COMMIT_HASH.fullmatch(model.revision):
             cached = huggingface_hub.try_to_load_from_cache(
@@ -161,7 +163,7 @@ def _download(
                 raise
             try:
                 path = download(local_files_only=True)
-            except huggingface_hub.errors.LocalEntryNotFoundError:
+            except LocalEntryNotFoundError:
                 raise error from None
             logger.warning("hub_not_available used=%s reason=%r", path, str(error))
             return path
@@ -171,10 +173,10 @@ def _download(
 
 def _check_lock(repo_id: str, metadata: HfFileMetadata, cache_dir: Path | None) -> None:
     """Raises `HuggingFaceCannotAcquireLock` if another process holds the file's lock."""
-    import huggingface_hub
+    from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
-    root = Path(cache_dir or huggingface_hub.constants.HF_HUB_CACHE)
+    root = Path(cache_dir or constants.HF_HUB_CACHE)
     folder = repo_folder_name(repo_id=repo_id, repo_type="model")
     path = root / ".locks" / folder / f"{metadata.etag}.lock"
     try:
