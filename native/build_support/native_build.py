@@ -105,10 +105,10 @@ class NativeBuild:
                 line = line.replace(str(self.tree / "tests"), str(self.root / "tests" / "native"))
                 log_file.write(line + "\n")
                 found = NINJA_PROGRESS.match(line)
-                if found:
+                if found and found[1] != "0":
                     detail = found[3].rpartition("/")[2]
                     progress.at(int(found[1]), int(found[2]), detail)
-                elif "ninja: " not in line:
+                elif not found and "ninja: " not in line:
                     messages.append(line)
         if process.returncode == 0:
             return

@@ -41,6 +41,8 @@ class Screen:
     @contextlib.contextmanager
     def waiting(self, title: str) -> Iterator[None]:
         """A moving bar for a wait of unknown length."""
+        if not self._console.is_terminal:
+            self._console.print(f"{title} ...")
         with self._progress(BarColumn(), TimeElapsedColumn()) as progress:
             progress.add_task(title, total=None)
             yield
@@ -80,7 +82,11 @@ class Screen:
 
     def _progress(self, *columns: ProgressColumn) -> Progress:
         return Progress(
-            TextColumn("{task.description}"), *columns, console=self._console, transient=True
+            TextColumn("{task.description}"),
+            *columns,
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
         )
 
 
