@@ -13,6 +13,7 @@ from pathlib import Path
 
 from build_support.pin import Pin
 from build_support.pip_settings import PipSettings
+from typing_extensions import override
 
 
 def pin_of(content: bytes) -> Pin:
@@ -88,6 +89,7 @@ def serving(index: HttpIndex) -> Iterator[HttpIndex]:
             self.end_headers()
             self.wfile.write(body)
 
+        @override
         def log_message(self, *arguments: object) -> None:
             pass
 
