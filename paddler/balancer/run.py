@@ -47,6 +47,8 @@ from paddler.balancer.metrics.fan_out import FanOut
 from paddler.balancer.metrics.history import History, Readings
 from paddler.balancer.metrics.registry import Gauges, MetricsRegistry
 from paddler.balancer.metrics.statsd import StatsdSettings, push_gauges
+from paddler.balancer.openai_service.limits import DEFAULT_OPENAI_LIMITS, OpenAiLimits
+from paddler.balancer.openai_service.service import OpenAiService
 from paddler.balancer.state_database.database import open_state_database
 from paddler.version import paddler_version
 
@@ -71,6 +73,8 @@ class BalancerSettings:
 
     inference_address: ListenAddress
     management_address: ListenAddress
+    openai_address: ListenAddress | None = None
+    openai_accepts_any_model: bool = False
     panel: PanelSettings | None = None
     buffered_request_timeout_s: float = 10.0
     max_buffered_requests: int = 30
@@ -83,6 +87,7 @@ class BalancerSettings:
     statsd: StatsdSettings | None = None
     edge_limits: EdgeLimits = DEFAULT_EDGE_LIMITS
     inference_limits: InferenceLimits = DEFAULT_INFERENCE_LIMITS
+    openai_limits: OpenAiLimits = DEFAULT_OPENAI_LIMITS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -183,6 +188,8 @@ def _addresses(settings: BalancerSettings) -> dict[str, ListenAddress]:
         "inference": settings.inference_address,
         "management": settings.management_address,
     }
+    if settings.openai_address is not None:
+        addresses["openai"] = settings.openai_address
     if settings.panel is not None:
         addresses["admin_panel"] = settings.panel.address
     return addresses
@@ -221,6 +228,15 @@ def _services(
         Service("inference", listeners["inference"], inference),
         Service("management", listeners["management"], management),
     ]
+    if settings.openai_address is not None:
+        openai = OpenAiService(
+            generations=core.generations,
+            embeddings=core.embeddings,
+            fleet=core.fleet,
+            limits=settings.openai_limits,
+            accept_any_model=settings.openai_accepts_any_model,
+        ).make_app(edge_limits=limits, cors=CorsPolicy(settings.inference_cors_origins))
+        services.append(Service("openai", listeners["openai"], openai))
     if settings.panel is not None and panel_assets is not None:
         panel = AdminPanel(
             assets=panel_assets,

@@ -13,6 +13,7 @@ from paddler.balancer.http_edge.limits import EdgeLimits
 from paddler.balancer.http_edge.serving.listeners import ListenAddress
 from paddler.balancer.inference_service.limits import InferenceLimits
 from paddler.balancer.metrics.statsd import StatsdSettings
+from paddler.balancer.openai_service.limits import OpenAiLimits
 from paddler.balancer.run import BalancerSettings, PanelSettings, run
 from paddler.balancer.state_database.errors import StateDatabaseError
 from paddler.cli.addresses import ADDRESS, HostPort
@@ -129,6 +130,16 @@ def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
     help="The same for the inference service.",
 )
 @_option(
+    "--compat-openai-addr",
+    type=ADDRESS,
+    help="Where applications written for OpenAI's API send their requests. Off by default.",
+)
+@_option(
+    "--compat-openai-any-model",
+    is_flag=True,
+    help="Answer requests for models that are not served with the one that is, instead of 404.",
+)
+@_option(
     "--buffered-request-timeout",
     type=_MILLISECONDS,
     default=10_000,
@@ -209,6 +220,8 @@ def settings_from_flags(flags: dict[str, object]) -> BalancerSettings:
     return BalancerSettings(
         inference_address=read.listen_address("inference_addr"),
         management_address=read.listen_address("management_addr"),
+        openai_address=read.optional_listen_address("compat_openai_addr"),
+        openai_accepts_any_model=read.switch("compat_openai_any_model"),
         panel=(
             PanelSettings(
                 address=ListenAddress(
@@ -254,6 +267,10 @@ def settings_from_flags(flags: dict[str, object]) -> BalancerSettings:
             max_tools=read.number("max_tools"),
             max_images=read.number("max_images"),
         ),
+        openai_limits=OpenAiLimits(
+            max_tools=read.number("max_tools"),
+            max_images=read.number("max_images"),
+        ),
     )
 
 
@@ -291,7 +308,18 @@ class _Flags:
         assert value is None or isinstance(value, HostPort), name
         return value
 
+    def switch(self, name: str) -> bool:
+        value = self._flags[name]
+        assert isinstance(value, bool), name
+        return value
+
     def listen_address(self, name: str) -> ListenAddress:
+        address = self.optional_listen_address(name)
+        assert address is not None, name
+        return address
+
+    def optional_listen_address(self, name: str) -> ListenAddress | None:
         value = self.address(name)
-        assert value is not None, name
+        if value is None:
+            return None
         return ListenAddress("--" + name.replace("_", "-"), value.host, value.port)
