@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 import msgspec
@@ -41,6 +40,33 @@ class Finished:
     generated_tokens: int
 
 
+class _Problem(msgspec.Struct):
+    description: str
+
+
+class _Error(msgspec.Struct):
+    error: _Problem
+
+
+class _Result(msgspec.Struct):
+    GeneratedToken: dict[str, object]
+
+
+class _Response(msgspec.Struct):
+    response: _Result
+
+
+class _Item(msgspec.Struct):
+    """One line of the stream."""
+
+    Response: _Response | None = None
+    Error: _Error | None = None
+
+
+class _Done(msgspec.Struct):
+    usage: dict[str, int]
+
+
 @contextlib.asynccontextmanager
 async def open_client() -> AsyncIterator[httpx.AsyncClient]:
     """A client for loopback: no proxies, no deadline on a stream that is silent for a while."""
@@ -61,8 +87,11 @@ async def apply_state(client: httpx.AsyncClient, management_url: str, state: Des
 
 async def wait_until_applied(client: httpx.AsyncClient, management_url: str, model: str) -> None:
     """Returns once an agent serves `model`. Raises DemoFailed with the agent's issues."""
-    async with client.stream("GET", f"{management_url}/api/v1/agents/stream") as response:
-        async for line in response.aiter_lines():
+    async with (
+        client.stream("GET", f"{management_url}/api/v1/agents/stream") as response,
+        contextlib.aclosing(_lines(response)) as lines,
+    ):
+        async for line in lines:
             if not line.startswith("data:"):
                 continue
             for agent in json.loads(line.removeprefix("data:"))["agents"]:
@@ -76,25 +105,35 @@ async def wait_until_applied(client: httpx.AsyncClient, management_url: str, mod
 
 async def converse(
     client: httpx.AsyncClient, inference_url: str, request: Mapping[str, object]
-) -> AsyncIterator[Text | Finished]:
-    """The answer to a conversation, piece by piece. Raises DemoFailed."""
+) -> AsyncGenerator[Text | Finished, None]:
+    """The answer to a conversation, piece by piece; to be closed. Raises DemoFailed."""
     async with client.stream("POST", inference_url + CONVERSATION_PATH, json=request) as response:
         if response.status_code != httpx.codes.OK:
             body = (await response.aread()).decode("utf-8", "replace")
             raise DemoFailed(f"the balancer answered {response.status_code}: {body.strip()}")
-        async for line in response.aiter_lines():
-            yield _read_item(json.loads(line))
+        async with contextlib.aclosing(_lines(response)) as lines:
+            async for line in lines:
+                yield _read_item(line)
 
 
-def _read_item(item: dict[str, Any]) -> Text | Finished:
-    if "Error" in item:
-        raise DemoFailed(str(item["Error"]["error"]["description"]))
-    result = item["Response"]["response"]["GeneratedToken"]
-    kind, payload = next(iter(result.items()))
+def _lines(response: httpx.Response) -> AsyncGenerator[str, None]:
+    """The response's lines; a generator that its user closes."""
+    lines = response.aiter_lines()
+    assert isinstance(lines, AsyncGenerator)
+    return lines
+
+
+def _read_item(line: str) -> Text | Finished:
+    item = msgspec.json.decode(line, type=_Item)
+    if item.Error is not None:
+        raise DemoFailed(item.Error.error.description)
+    if item.Response is None:
+        raise DemoFailed(f"the balancer sent something unknown: {line}")
+    kind, payload = next(iter(item.Response.response.GeneratedToken.items()))
     if kind in TOKEN_KINDS:
         return Text(str(payload))
     if kind == "Done":
-        usage: dict[str, int] = payload["usage"]
+        usage = msgspec.convert(payload, _Done).usage
         outputs = ("content", "reasoning", "tool_call", "undeterminable")
         return Finished(
             prompt_tokens=usage["prompt_tokens"],

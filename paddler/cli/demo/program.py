@@ -7,6 +7,7 @@ APIs.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.resources
 from collections.abc import Awaitable, Callable
@@ -116,12 +117,13 @@ async def _show(
         screen.question(settings.prompt)
         asked_at = trio.current_time()
         first_at: float | None = None
-        async for item in api.converse(client, inference, request):
-            first_at = first_at or trio.current_time()
-            if isinstance(item, api.Text):
-                screen.answer(item.text)
-            else:
-                screen.finished(item, first_at - asked_at, trio.current_time() - first_at)
+        async with contextlib.aclosing(api.converse(client, inference, request)) as answer:
+            async for item in answer:
+                first_at = first_at or trio.current_time()
+                if isinstance(item, api.Text):
+                    screen.answer(item.text)
+                else:
+                    screen.finished(item, first_at - asked_at, trio.current_time() - first_at)
     if not settings.once:
         screen.addresses(inference, management, request)
 
