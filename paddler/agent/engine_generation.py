@@ -21,6 +21,7 @@ from paddler.agent.engine_protocol import Engine, EngineBackend, EngineOptions
 from paddler.agent.generation_request import Serving, run_generation
 from paddler.agent.held_prompts import HeldPrompts
 from paddler.agent.slots import SlotRequest, Slots
+from paddler.agent.tool_schemas import ToolSchemas
 from paddler.concurrency.latest import Latest
 from paddler.messages.link import Embed, ModelDescription
 from paddler.messages.state import ApplicableState, InferenceParameters, Model, PoolingType
@@ -86,6 +87,7 @@ class EngineGeneration:
         self.description = _describe(key, engine, model_path)
         self._json_schema_to_grammar = json_schema_to_grammar
         self._random = random_source
+        self._tool_schemas = ToolSchemas()
         self.closing = trio.Event()
         self.closed = trio.Event()
 
@@ -117,6 +119,7 @@ class EngineGeneration:
             json_schema_to_grammar=self._json_schema_to_grammar,
             random_source=self._random,
             held_prompts=self.held_prompts,
+            tool_schemas=self._tool_schemas,
         )
         await run_generation(frame, request.outlet, serving)
 

@@ -31,6 +31,7 @@ from paddler.agent.request_translation import (
 )
 from paddler.agent.slots import Outlet
 from paddler.agent.tool_calls import tool_call_event
+from paddler.agent.tool_schemas import ToolSchemas
 from paddler.engine.errors import BadSchema, EngineClosed, EngineError
 from paddler.engine.requests import (
     Ended,
@@ -76,6 +77,7 @@ class Serving:
     json_schema_to_grammar: Callable[[str], str]
     random_source: random.Random
     held_prompts: HeldPrompts
+    tool_schemas: ToolSchemas
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +114,7 @@ async def _generate(frame: Generate, outlet: Outlet, serving: Serving) -> None:
         message = "the model makes embeddings only"
         raise failed(GenerationFailure.TOKEN_GENERATION_DISABLED, message)
     check_task(task, supports_images=serving.supports_images)
+    await _check_tools(task, serving)
     prepared = await _prepare(task, serving)
     n_prompt_tokens = len(prepared.tokens)
     max_tokens = room_for(
@@ -168,6 +171,13 @@ def _engine_request(
         markers=rendered.markers,
         keep_raw_text=task.parse_tool_calls,
     )
+
+
+async def _check_tools(task: GenerationTask, serving: Serving) -> None:
+    if isinstance(task.prompt, ConversationPrompt) and task.prompt.tools:
+        problem = await serving.tool_schemas.problem(task.prompt.tools)
+        if problem is not None:
+            raise failed(GenerationFailure.TOOL_SCHEMA_INVALID, problem)
 
 
 async def _prepare(task: GenerationTask, serving: Serving) -> _Prepared:

@@ -6,9 +6,6 @@ as `RequestEnded`, which carries the event that says so.
 
 from __future__ import annotations
 
-import jsonschema
-from jsonschema.validators import Draft202012Validator
-
 from paddler.engine import errors
 from paddler.engine.requests import (
     Ended,
@@ -18,7 +15,7 @@ from paddler.engine.requests import (
     TokenClass,
     Tokens,
 )
-from paddler.messages.conversation import ImagePart, ToolDefinition
+from paddler.messages.conversation import ImagePart
 from paddler.messages.generation import (
     CONTEXT_LENGTH_EXCEEDED,
     Alternative,
@@ -94,8 +91,7 @@ def check_task(task: GenerationTask, *, supports_images: bool) -> None:
     """Refuse what no model could serve.
 
     Raises:
-        RequestEnded: A grammar beside thinking, images without a projector, or
-            a tool whose parameters are no JSON Schema.
+        RequestEnded: A grammar beside thinking, or images without a projector.
     """
     prompt = task.prompt
     if not isinstance(prompt, ConversationPrompt):
@@ -106,8 +102,6 @@ def check_task(task: GenerationTask, *, supports_images: bool) -> None:
     if not supports_images and _has_images(prompt):
         message = "the conversation has images, and no multimodal projection is loaded"
         raise failed(GenerationFailure.MULTIMODAL_NOT_SUPPORTED, message)
-    for tool in prompt.tools:
-        _check_tool(tool)
 
 
 def resolve_sampling(
@@ -202,16 +196,3 @@ def _has_images(prompt: ConversationPrompt) -> bool:
         if isinstance(message.content, list)
         for part in message.content
     )
-
-
-def _check_tool(tool: ToolDefinition) -> None:
-    if tool.parameters is None:
-        return
-    try:
-        Draft202012Validator.check_schema(tool.parameters)
-    except jsonschema.SchemaError as error:
-        message = f"the parameters of tool `{tool.name}` are no JSON Schema: {error.message}"
-        raise failed(GenerationFailure.TOOL_SCHEMA_INVALID, message) from None
-    except RecursionError:
-        message = f"the parameters of tool `{tool.name}` are nested too deeply"
-        raise failed(GenerationFailure.TOOL_SCHEMA_INVALID, message) from None

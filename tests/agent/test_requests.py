@@ -179,7 +179,8 @@ async def test_image_without_projector_is_refused(autojump_clock: MockClock) -> 
     assert failed.failure is GenerationFailure.MULTIMODAL_NOT_SUPPORTED
 
 
-async def test_tool_whose_parameters_are_no_schema_is_refused(autojump_clock: MockClock) -> None:
+async def test_tool_whose_parameters_are_no_schema_is_refused() -> None:
+    # Schemas are judged in a thread: real clock.
     tool = ToolDefinition(name="t", parameters={"type": "no such type"})
     failed = await failure_of(GenerationTask(prompt=conversation(tools=[tool])))
     assert failed.failure is GenerationFailure.TOOL_SCHEMA_INVALID
@@ -229,7 +230,7 @@ async def test_embedding_model_does_not_generate(autojump_clock: MockClock) -> N
     ],
 )
 async def test_own_grammar_rules_over_the_tools(
-    autojump_clock: MockClock, grammar: Grammar | None, expected: str, lazy: bool
+    grammar: Grammar | None, expected: str, lazy: bool
 ) -> None:
     async with running_agent() as agent:
         link = await serving(agent)
@@ -263,10 +264,8 @@ async def test_schema_for_a_raw_prompt_becomes_a_grammar(autojump_clock: MockClo
         ("sunny", None),
     ],
 )
-async def test_tool_calls_are_parsed_before_the_end(
-    autojump_clock: MockClock, reply: str, expected: type | None
-) -> None:
-    script = ModelScript(reply=reply, token_class=TokenClass.TOOL_CALL)
+async def test_tool_calls_are_parsed_before_the_end(reply: str, expected: type | None) -> None:
+    script = ModelScript(reply=reply, token_class=TokenClass.TOOL_CALL, token_interval_s=0.0)
     async with running_agent({"model.gguf": script}) as agent:
         link = await serving(agent)
         prompt = conversation(tools=[WEATHER])
