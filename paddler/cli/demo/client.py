@@ -13,11 +13,13 @@ from dataclasses import dataclass
 
 import httpx
 import msgspec
+import trio
 
 from paddler.messages.agents import ApplicationStatus
 from paddler.messages.state import DesiredState
 
 CONVERSATION_PATH = "/api/v1/continue_from_conversation_history"
+POLL_INTERVAL_S = 0.1
 TOKEN_KINDS = ("ContentToken", "ReasoningToken", "ToolCallToken", "UndeterminableToken")
 
 
@@ -63,6 +65,16 @@ class _Item(msgspec.Struct):
     Error: _Error | None = None
 
 
+class _Agent(msgspec.Struct):
+    issues: list[dict[str, object]]
+    state_application_status: str
+    model_path: str | None
+
+
+class _Agents(msgspec.Struct):
+    agents: list[_Agent]
+
+
 class _Done(msgspec.Struct):
     usage: dict[str, int]
 
@@ -87,20 +99,16 @@ async def apply_state(client: httpx.AsyncClient, management_url: str, state: Des
 
 async def wait_until_applied(client: httpx.AsyncClient, management_url: str, model: str) -> None:
     """Returns once an agent serves `model`. Raises DemoFailed with the agent's issues."""
-    async with (
-        client.stream("GET", f"{management_url}/api/v1/agents/stream") as response,
-        contextlib.aclosing(_lines(response)) as lines,
-    ):
-        async for line in lines:
-            if not line.startswith("data:"):
-                continue
-            for agent in json.loads(line.removeprefix("data:"))["agents"]:
-                if agent["issues"]:
-                    raise DemoFailed(f"the agent has issues: {_issues_in_words(agent['issues'])}")
-                applied = agent["state_application_status"] == ApplicationStatus.APPLIED
-                if applied and agent["model_path"] == model:
-                    return
-    raise DemoFailed("the balancer closed the stream of agents")
+    while True:
+        response = await client.get(f"{management_url}/api/v1/agents")
+        for agent in msgspec.json.decode(response.content, type=_Agents).agents:
+            if agent.issues:
+                issues = "; ".join(json.dumps(issue) for issue in agent.issues)
+                raise DemoFailed(f"the agent has issues: {issues}")
+            applied = agent.state_application_status == ApplicationStatus.APPLIED
+            if applied and agent.model_path == model:
+                return
+        await trio.sleep(POLL_INTERVAL_S)
 
 
 async def converse(
@@ -111,24 +119,24 @@ async def converse(
         if response.status_code != httpx.codes.OK:
             body = (await response.aread()).decode("utf-8", "replace")
             raise DemoFailed(f"the balancer answered {response.status_code}: {body.strip()}")
-        async with contextlib.aclosing(_lines(response)) as lines:
-            async for line in lines:
-                yield _read_item(line)
+        failure: DemoFailed | None = None
+        # Read to its end: httpx leaves an abandoned stream to the garbage collector.
+        async for line in response.aiter_lines():
+            item = _read_item(line)
+            if isinstance(item, DemoFailed):
+                failure = item
+            elif failure is None:
+                yield item
+        if failure is not None:
+            raise failure
 
 
-def _lines(response: httpx.Response) -> AsyncGenerator[str, None]:
-    """The response's lines; a generator that its user closes."""
-    lines = response.aiter_lines()
-    assert isinstance(lines, AsyncGenerator)
-    return lines
-
-
-def _read_item(line: str) -> Text | Finished:
+def _read_item(line: str) -> Text | Finished | DemoFailed:
     item = msgspec.json.decode(line, type=_Item)
     if item.Error is not None:
-        raise DemoFailed(item.Error.error.description)
+        return DemoFailed(item.Error.error.description)
     if item.Response is None:
-        raise DemoFailed(f"the balancer sent something unknown: {line}")
+        return DemoFailed(f"the balancer sent something unknown: {line}")
     kind, payload = next(iter(item.Response.response.GeneratedToken.items()))
     if kind in TOKEN_KINDS:
         return Text(str(payload))
@@ -139,10 +147,4 @@ def _read_item(line: str) -> Text | Finished:
             prompt_tokens=usage["prompt_tokens"],
             generated_tokens=sum(usage[f"{name}_tokens"] for name in outputs),
         )
-    raise DemoFailed(f"{kind}: {payload}")
-
-
-def _issues_in_words(issues: list[dict[str, object]]) -> str:
-    return "; ".join(
-        f"{kind} {json.dumps(detail)}" for issue in issues for kind, detail in issue.items()
-    )
+    return DemoFailed(f"{kind}: {payload}")

@@ -74,6 +74,6 @@ async def test_an_agents_issues_end_the_wait() -> None:
         "state_application_status": "AttemptedAndRetrying",
         "model_path": None,
     }
-    async with answering(200, f"data: {json.dumps({'agents': [agent]})}\n\n") as client:
+    async with answering(200, json.dumps({"agents": [agent]})) as client:
         with pytest.raises(DemoFailed, match="ModelCannotBeLoaded"):
             await wait_until_applied(client, "http://balancer.test", "/m.gguf")
