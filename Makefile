@@ -5,6 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Arguments for the program behind a target: make test ARGS="-k buffer".
 ARGS ?=
+# Which module of benchmarks/ `make bench` runs.
+BENCH ?= engine
 
 .DEFAULT_GOAL := help
 .PHONY: help setup native demo test lint typecheck check fmt sanitize bench bench-peers clean
@@ -75,7 +77,7 @@ bench-peers: $(VENV)/.build-tools
 	@$(BIN)/python build.py peers
 
 bench: setup
-	PADDLER_PEERS_DIR="$$($(BIN)/python build.py peers)" $(BIN)/python benchmarks/engine.py $(ARGS)
+	PADDLER_PEERS_DIR="$$($(BIN)/python build.py peers)" $(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
 
 clean:
 	rm -rf $(VENV) dist paddler/engine/_native*.so
