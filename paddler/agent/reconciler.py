@@ -284,11 +284,7 @@ class Reconciler:
                 )
             )
 
-        try:
-            size_bytes = (await trio.Path(path).stat()).st_size
-        except OSError:
-            # The engine says it better.
-            size_bytes = 0
+        size_bytes = _size_bytes(path)
         try:
             generation: EngineGeneration = await nursery.start(
                 lambda task_status: run_engine_generation(
@@ -325,6 +321,14 @@ def _remaining_issues(generation: EngineGeneration) -> list[Issue]:
         projection_path = key.multimodal_projection.path
         issues.append(ModelIssue("MultimodalProjectionCannotBeLoaded", projection_path))
     return issues
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        # What is wrong with the file, the engine says better.
+        return 0
 
 
 def _engine_error(error: Exception) -> EngineError | None:

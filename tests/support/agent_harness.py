@@ -240,7 +240,7 @@ class StandIn:
             try:
                 yield connection
             finally:
-                with trio.move_on_after(1, shield=True):
+                with trio.move_on_after(0.1, shield=True):
                     await connection.aclose()
                 nursery.cancel_scope.cancel()
 
