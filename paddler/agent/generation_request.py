@@ -49,6 +49,7 @@ from paddler.messages.generation import (
     GenerationTask,
     RawPrompt,
     TokenPrompt,
+    ToolChoice,
 )
 from paddler.messages.grammar import GbnfGrammar, JsonSchemaGrammar
 from paddler.messages.link import Generate
@@ -212,12 +213,16 @@ async def _render(
         raise failed(GenerationFailure.CHAT_TEMPLATE_ERROR, message)
     json_schema = task.grammar.schema if isinstance(task.grammar, JsonSchemaGrammar) else None
     try:
-        return await _off_the_loop(
+        rendered = await _off_the_loop(
             _n_chars(prompt), lambda: chat.render(prompt, json_schema=json_schema)
         )
     except BadSchema as error:
         # The request's own schema was tried before, so it is that of a tool.
         raise failed(GenerationFailure.TOOL_SCHEMA_INVALID, str(error)) from None
+    if prompt.tools and prompt.tool_choice is ToolChoice.REQUIRED and rendered.grammar is None:
+        message = "a tool call is required, but the chat template has no format for tool calls"
+        raise failed(GenerationFailure.CHAT_TEMPLATE_ERROR, message)
+    return rendered
 
 
 async def _grammar(task: GenerationTask, serving: Serving) -> GrammarConstraint | None:

@@ -22,12 +22,14 @@ import msgspec
 from paddler.engine.errors import BadSchema, BadTemplate, InvalidArgument, UnparsableOutput
 from paddler.engine.library import ffi, lib, new_error, raise_for_status, take_string
 from paddler.engine.requests import ClassMarker, GrammarConstraint, TokenClass
+from paddler.engine.tool_call_grammar import tool_call_grammar
 from paddler.messages.conversation import ImagePart, Message, RequestedToolCall, ToolDefinition
 from paddler.messages.generation import (
     ConversationPrompt,
     ToolCall,
     ToolCallParseFailed,
     ToolCallsParsed,
+    ToolChoice,
     UnrecognizedToolCallFormat,
 )
 
@@ -252,7 +254,8 @@ class ChatTemplates:
         request = msgspec.json.encode(_request(prompt, json_schema))
         result, error = ffi.new("char **"), new_error()
         raise_for_status(lib.pdl_chat_render(self._handle, request, result, error), error)
-        return _conversation(msgspec.json.decode(take_string(result), type=_Rendered))
+        rendered = msgspec.json.decode(take_string(result), type=_Rendered)
+        return _conversation(rendered, _grammar_text(rendered.grammar, prompt))
 
 
 def json_schema_to_grammar(schema_text: str) -> str:
@@ -324,11 +327,21 @@ def _tool(tool: ToolDefinition) -> dict[str, object]:
     return {"type": "function", "function": function}
 
 
-def _conversation(rendered: _Rendered) -> RenderedConversation:
+def _grammar_text(text: str, prompt: ConversationPrompt) -> str:
+    if not prompt.tools:
+        return text
+    return tool_call_grammar(
+        text,
+        is_required=prompt.tool_choice is ToolChoice.REQUIRED,
+        is_parallel=prompt.parallel_tool_calls,
+    )
+
+
+def _conversation(rendered: _Rendered, grammar_text: str) -> RenderedConversation:
     grammar = None
-    if rendered.grammar:
+    if grammar_text:
         grammar = GrammarConstraint(
-            text=rendered.grammar,
+            text=grammar_text,
             lazy=rendered.grammar_lazy,
             trigger_patterns=rendered.grammar_trigger_patterns,
             trigger_tokens=rendered.grammar_trigger_tokens,

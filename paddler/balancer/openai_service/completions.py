@@ -184,9 +184,8 @@ class CompletionWriter(AnswerWriter):
         self._n_per_prompt = n_per_prompt
         self._include_usage = include_usage
         self._outcomes = [Outcome() for _ in self._echoes]
-        self._logprobs = (
-            [CompletionLogprobs(len(echo)) for echo in self._echoes] if with_logprobs else None
-        )
+        self._with_logprobs = with_logprobs
+        self._logprobs = self._new_logprobs()
         self._usage = UsageTotal()
         self._chunk_head = b'data: %b,"choices":[' % _encode(head)[:-1]
         self._chunk_tail = b'],"usage":null}\n\n' if include_usage else b"]}\n\n"
@@ -224,6 +223,7 @@ class CompletionWriter(AnswerWriter):
 
     @override
     def whole(self) -> bytes:
+        self._logprobs = self._new_logprobs()
         choices = [
             self._choice(
                 index,
@@ -235,6 +235,12 @@ class CompletionWriter(AnswerWriter):
         ]
         usage = self._usage.completion_usage()
         return _encode({**self._head, "choices": choices, "usage": usage})
+
+    def _new_logprobs(self) -> list[CompletionLogprobs] | None:
+        """Lists that start at the first character, once per way of writing the answer."""
+        if not self._with_logprobs:
+            return None
+        return [CompletionLogprobs(len(echo)) for echo in self._echoes]
 
     def _chunk(
         self,
