@@ -9,7 +9,7 @@ ARGS ?=
 BENCH ?= engine
 
 .DEFAULT_GOAL := help
-.PHONY: help setup native demo test lint typecheck check fmt sanitize bench bench-peers clean
+.PHONY: help setup native panel demo test lint typecheck check fmt sanitize bench bench-peers clean
 
 help:
 	@echo "make demo         install and show an answer from a real model"
@@ -22,7 +22,7 @@ help:
 	@echo "make sanitize     native tests under AddressSanitizer and ThreadSanitizer"
 	@echo "make bench        benchmarks against llama-server (built by make bench-peers)"
 
-setup: $(VENV)/.installed-dev native
+setup: $(VENV)/.installed-dev native panel
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit("Paddler needs Python 3.11 or newer: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
@@ -49,10 +49,15 @@ $(VENV)/.installed-%: pyproject.toml $(VENV)/.build-tools
 native: $(VENV)/.build-tools
 	@$(BIN)/python build.py extension > /dev/null
 
+# The same for the web admin panel; without npm this says so and goes on.
+panel: $(VENV)/.build-tools
+	@$(BIN)/python build.py panel > /dev/null
+
 demo: $(VENV)/.installed-demo native
 	@$(BIN)/paddler demo $(ARGS)
 
 test: setup
+	@command -v chromium > /dev/null || echo "Tests of the admin panel are skipped: install Chromium (apt-get install chromium)"
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.installed-dev

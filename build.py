@@ -1,6 +1,9 @@
-"""Builds the native extension: hatchling's build hook, and a program for the Makefile.
+"""Builds the native extension and the admin panel.
+
+hatchling's build hook, and a program for the Makefile:
 
     python build.py extension         builds it and puts it into this checkout
+    python build.py panel             the same for the admin panel, which needs npm
     python build.py tests address     C++ test programs under a sanitizer; prints their paths
     python build.py peers             llama-server, to compare with; prints the directory
     python build.py source            prints where llama.cpp's source is
@@ -31,13 +34,14 @@ from build_support.native_build import (  # noqa: E402
     module_suffix,
     plan,
 )
+from build_support.panel_build import ASSETS, build_panel, place_panel  # noqa: E402
 from build_support.progress import Progress  # noqa: E402
 
 PACKAGE = ROOT / "paddler" / "engine"
 
 
 class CustomBuildHook(BuildHookInterface[BuilderConfig]):
-    """Adds the extension to a wheel; an editable install gets it into the checkout."""
+    """Adds what is built to a wheel; an editable install gets it into the checkout."""
 
     PLUGIN_NAME = "custom"
 
@@ -48,12 +52,17 @@ class CustomBuildHook(BuildHookInterface[BuilderConfig]):
         try:
             with Progress() as progress:
                 extension = build_extension(ROOT, progress)
+                panel = build_panel(ROOT, progress)
         except BuildError as error:
             raise SystemExit(f"error: {error}") from error
         if version == "editable":
             place(extension)
+            if panel is not None:
+                place_panel(ROOT, panel)
         else:
             build_data["force_include"][str(extension)] = f"paddler/engine/{extension.name}"
+            if panel is not None:
+                build_data["force_include"][str(panel)] = ASSETS.as_posix()
         build_data["pure_python"] = False
         build_data["tag"] = wheel_tag()
 
@@ -87,6 +96,9 @@ def main(arguments: list[str]) -> int:
             match arguments:
                 case ["extension"]:
                     print(place(build_extension(ROOT, progress)))
+                case ["panel"]:
+                    panel = build_panel(ROOT, progress)
+                    print(place_panel(ROOT, panel) if panel is not None else "")
                 case ["tests", ("address" | "thread") as sanitizer]:
                     for program in build_native_tests(ROOT, sanitizer, progress):
                         print(program)

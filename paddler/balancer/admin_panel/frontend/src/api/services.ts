@@ -1,0 +1,62 @@
+/** What the panel asks of the management and inference services. */
+
+import type { Config } from "./config";
+import { followEvents, type EventHandlers } from "./events";
+import { getJson, jsonBody, linesOf, send, ServiceError } from "./http";
+import type {
+  AgentModelDetails,
+  Dashboard,
+  DesiredState,
+  EmbeddingRequest,
+  Envelope,
+  History,
+} from "./types";
+
+export class Services {
+  constructor(readonly config: Config) {}
+
+  followDashboard(handlers: EventHandlers<Dashboard>): () => void {
+    return followEvents(this.management("dashboard/stream"), handlers);
+  }
+
+  history(): Promise<History> {
+    return getJson(this.management("dashboard/history"));
+  }
+
+  desiredState(): Promise<DesiredState> {
+    return getJson(this.management("balancer_desired_state"));
+  }
+
+  async putDesiredState(state: DesiredState): Promise<void> {
+    await send(this.management("balancer_desired_state"), jsonBody("PUT", state));
+  }
+
+  agentModel(agentId: string): Promise<AgentModelDetails | null> {
+    return getJson(this.management(`agent/${encodeURIComponent(agentId)}/model`));
+  }
+
+  inference(path: string): string {
+    return `${this.config.inferenceUrl}/api/v1/${path}`;
+  }
+
+  /** Sends a request and yields its items; an Error envelope is thrown. */
+  async *stream(path: string, request: unknown, signal: AbortSignal): AsyncGenerator<Envelope> {
+    const answer = await send(this.inference(path), jsonBody("POST", request, signal));
+    for await (const line of linesOf(answer)) {
+      if (line === "") continue;
+      const envelope = JSON.parse(line) as Envelope;
+      if (envelope.Error) {
+        throw new ServiceError(envelope.Error.error.code, envelope.Error.error.description);
+      }
+      yield envelope;
+    }
+  }
+
+  embed(request: EmbeddingRequest, signal: AbortSignal): AsyncGenerator<Envelope> {
+    return this.stream("generate_embedding_batch", request, signal);
+  }
+
+  private management(path: string): string {
+    return `${this.config.managementUrl}/api/v1/${path}`;
+  }
+}

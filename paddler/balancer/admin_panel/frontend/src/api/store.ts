@@ -1,0 +1,60 @@
+/** A value with watchers, and its Preact hook; values are replaced, never changed in place. */
+
+import { useEffect, useState } from "preact/hooks";
+
+export class Store<T> {
+  private readonly watchers = new Set<() => void>();
+
+  constructor(private current: T) {}
+
+  get value(): T {
+    return this.current;
+  }
+
+  set(value: T): void {
+    if (Object.is(value, this.current)) return;
+    this.current = value;
+    for (const watcher of [...this.watchers]) watcher();
+  }
+
+  update(change: (value: T) => T): void {
+    this.set(change(this.current));
+  }
+
+  watch(watcher: () => void): () => void {
+    this.watchers.add(watcher);
+    return () => this.watchers.delete(watcher);
+  }
+}
+
+export function useStore<T>(store: Store<T>): T {
+  const [value, setValue] = useState<{ of: Store<T>; now: T }>({ of: store, now: store.value });
+  useEffect(() => {
+    const take = () => setValue({ of: store, now: store.value });
+    take();
+    return store.watch(take);
+  }, [store]);
+  return value.of === store ? value.now : store.value;
+}
+
+/** A store kept in the browser under `key`; unreadable or full storage is no error. */
+export function storedStore<T>(key: string, fallback: T): Store<T> {
+  const store = new Store(read(key, fallback));
+  store.watch(() => {
+    try {
+      localStorage.setItem(key, JSON.stringify(store.value));
+    } catch {
+      // Full or forbidden: it then lives as long as the page.
+    }
+  });
+  return store;
+}
+
+function read<T>(key: string, fallback: T): T {
+  try {
+    const text = localStorage.getItem(key);
+    return text === null ? fallback : (JSON.parse(text) as T);
+  } catch {
+    return fallback;
+  }
+}

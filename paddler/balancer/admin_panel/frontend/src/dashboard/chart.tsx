@@ -1,0 +1,106 @@
+/** uPlot in a Preact component: sizes itself, follows the theme, takes new data in place. */
+
+import { useEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+import { theme } from "../shell/theme";
+
+export interface Series {
+  label: string;
+  color: string;
+  dots?: boolean;
+}
+
+interface Props {
+  title: string;
+  series: readonly Series[];
+  data: (number | null)[][];
+  format: (value: number) => string;
+  /** The value axis reaches at least this far, so that noise stays small. */
+  atLeast: number;
+}
+
+const HEIGHT = 150;
+const WINDOW_S = 15 * 60;
+
+export function Chart(props: Props) {
+  const place = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const latest = useRef(props);
+  latest.current = props;
+
+  useEffect(() => {
+    const box = place.current;
+    if (box === null) return undefined;
+    const draw = () => {
+      plot.current?.destroy();
+      plot.current = new uPlot(options(latest.current, box), latest.current.data as uPlot.AlignedData, box);
+    };
+    draw();
+    const resize = new ResizeObserver(() => {
+      if (box.clientWidth > 0) plot.current?.setSize({ width: box.clientWidth, height: HEIGHT });
+    });
+    resize.observe(box);
+    const dark = window.matchMedia("(prefers-color-scheme: dark)");
+    dark.addEventListener("change", draw);
+    const unwatch = theme.watch(draw);
+    return () => {
+      unwatch();
+      dark.removeEventListener("change", draw);
+      resize.disconnect();
+      plot.current?.destroy();
+      plot.current = null;
+    };
+  }, []);
+
+  useEffect(() => {
+    plot.current?.setData(props.data as uPlot.AlignedData);
+  }, [props.data]);
+
+  return <div class="chart" ref={place} role="img" aria-label={`Chart: ${props.title}`} />;
+}
+
+function options(props: Props, box: HTMLElement): uPlot.Options {
+  const style = getComputedStyle(box);
+  const color = (name: string) => style.getPropertyValue(name).trim();
+  const axis = {
+    stroke: color("--text-muted"),
+    grid: { stroke: color("--line-soft"), width: 1 },
+    ticks: { show: false },
+    font: "11px system-ui, sans-serif",
+  };
+  return {
+    width: Math.max(box.clientWidth, 100),
+    height: HEIGHT,
+    legend: { show: false },
+    cursor: { show: false },
+    padding: [8, 4, 0, 0],
+    scales: {
+      x: { time: true, range: (_plot, _min, max) => timeRange(max) },
+      y: { range: (_plot, _min, max) => [0, Math.max(props.atLeast, (max ?? 0) * 1.1)] },
+    },
+    axes: [
+      { ...axis, space: 70, values: (_plot, ticks) => ticks.map(clock) },
+      { ...axis, size: 54, space: 36, values: (_plot, ticks) => ticks.map(props.format) },
+    ],
+    series: [
+      {},
+      ...props.series.map((series) => ({
+        label: series.label,
+        stroke: color(series.color),
+        width: 1.75,
+        spanGaps: false,
+        points: { show: series.dots === true, size: 4, fill: color(series.color) },
+      })),
+    ],
+  };
+}
+
+function timeRange(max: number | null): [number, number] {
+  const end = max ?? Date.now() / 1000;
+  return [end - WINDOW_S, end];
+}
+
+function clock(seconds: number): string {
+  const at = new Date(seconds * 1000);
+  return `${String(at.getHours()).padStart(2, "0")}:${String(at.getMinutes()).padStart(2, "0")}`;
+}

@@ -1,0 +1,19 @@
+import type { Issue } from "../api/types";
+
+export function Issues({ issues }: { issues: readonly Issue[] }) {
+  if (issues.length === 0) return null;
+  return (
+    <ul class="issues" aria-label="Issues">
+      {issues.map((issue) => (
+        <li key={`${issue.kind} ${issue.subject}`} class="issue" data-testid="issue">
+          <p class="issue-summary">{issue.summary}</p>
+          <p>{issue.advice}</p>
+          {issue.error !== null && <pre class="issue-error">{issue.error}</pre>}
+          <p class="issue-subject">
+            <code>{issue.kind}</code> <bdi>{issue.subject}</bdi>
+          </p>
+        </li>
+      ))}
+    </ul>
+  );
+}

@@ -1,0 +1,53 @@
+/** What an operator keeps open: the flow of requests, the agents, the last minutes. */
+
+import type { Live } from "../api/live";
+import type { Services } from "../api/services";
+import { useStore } from "../api/store";
+import type { Agent } from "../api/types";
+import { AgentCard } from "./agent-card";
+import { Charts } from "./charts";
+import { EmptyFleet } from "./empty-fleet";
+import { Flow } from "./flow";
+import { Rollout } from "./rollout";
+
+export function DashboardPage({ live, services }: { live: Live; services: Services }) {
+  const dashboard = useStore(live.dashboard);
+  return (
+    <div class="page dashboard">
+      <h1>Dashboard</h1>
+      {dashboard === null ? (
+        <p class="muted">Waiting for the balancer…</p>
+      ) : (
+        <>
+          <Flow dashboard={dashboard} />
+          <Rollout dashboard={dashboard} />
+          <section aria-labelledby="agents-title">
+            <div class="section-head">
+              <h2 id="agents-title">Agents</h2>
+              <span class="muted" data-testid="agent-count">
+                {dashboard.agents.length} connected
+              </span>
+            </div>
+            {dashboard.agents.length === 0 ? (
+              <EmptyFleet managementUrl={services.config.managementUrl} />
+            ) : (
+              <ul class="agents">
+                {sorted(dashboard.agents).map((agent) => (
+                  <AgentCard key={agent.id} agent={agent} />
+                ))}
+              </ul>
+            )}
+          </section>
+          <Charts live={live} />
+        </>
+      )}
+    </div>
+  );
+}
+
+/** By name, so that a card stays where it is whoever joins or comes back. */
+function sorted(agents: readonly Agent[]): Agent[] {
+  return [...agents].sort(
+    (a, b) => (a.name ?? "").localeCompare(b.name ?? "") || a.id.localeCompare(b.id),
+  );
+}

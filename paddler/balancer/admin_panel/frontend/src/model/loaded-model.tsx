@@ -1,0 +1,122 @@
+/** Metadata and template of the model that an agent serves now. */
+
+import { useEffect, useState } from "preact/hooks";
+import { messageOf } from "../api/http";
+import type { Services } from "../api/services";
+import type { Agent, AgentModelDetails } from "../api/types";
+import { CopyButton } from "../ui/copy";
+import { SelectField, TextField } from "../ui/field";
+
+export function LoadedModel({
+  agents,
+  services,
+  onUseTemplate,
+}: {
+  agents: readonly Agent[];
+  services: Services;
+  onUseTemplate: (template: string) => void;
+}) {
+  const serving = agents.filter((agent) => agent.model !== null);
+  const [chosenId, setChosenId] = useState<string | null>(null);
+  const agent = serving.find(({ id }) => id === chosenId) ?? serving[0];
+  const [details, setDetails] = useState<AgentModelDetails | null>(null);
+  const [problem, setProblem] = useState<string | null>(null);
+  const key = agent === undefined ? null : `${agent.id} ${JSON.stringify(agent.model)}`;
+
+  useEffect(() => {
+    if (agent === undefined) {
+      setDetails(null);
+      return undefined;
+    }
+    let isCurrent = true;
+    services.agentModel(agent.id).then(
+      (found) => {
+        if (!isCurrent) return;
+        setDetails(found);
+        setProblem(null);
+      },
+      (error: unknown) => isCurrent && setProblem(messageOf(error)),
+    );
+    return () => {
+      isCurrent = false;
+    };
+  }, [key, services]);
+
+  return (
+    <section class="card" aria-labelledby="loaded-title">
+      <h2 id="loaded-title">Loaded model</h2>
+      {agent === undefined && <p class="muted">No agent has a model loaded.</p>}
+      {problem !== null && <p class="field-error">{problem}</p>}
+      {serving.length > 1 && (
+        <SelectField
+          label="Agent"
+          value={agent?.id ?? ""}
+          options={serving.map(({ id, name }) => [id, name ?? id] as const)}
+          onChange={setChosenId}
+        />
+      )}
+      {agent !== undefined && details !== null && (
+        <Details details={details} onUseTemplate={onUseTemplate} />
+      )}
+    </section>
+  );
+}
+
+function Details({
+  details,
+  onUseTemplate,
+}: {
+  details: AgentModelDetails;
+  onUseTemplate: (template: string) => void;
+}) {
+  const [filter, setFilter] = useState("");
+  const wanted = filter.trim().toLowerCase();
+  const rows = Object.entries(details.metadata)
+    .filter(([key, value]) => `${key} ${value}`.toLowerCase().includes(wanted))
+    .sort(([a], [b]) => a.localeCompare(b));
+  const { chat_template: template } = details;
+  return (
+    <>
+      <p class="loaded-path">
+        <bdi>{details.path}</bdi>
+      </p>
+      <details>
+        <summary>
+          Chat template
+          {details.uses_chat_template_override ? " (override)" : " (the model's own)"}
+        </summary>
+        {template === null ? (
+          <p class="muted">None: conversations cannot be served, raw prompts can.</p>
+        ) : (
+          <>
+            <div class="actions">
+              <CopyButton text={template} label="Copy" name="Copy the chat template" />
+              <button type="button" class="button small" onClick={() => onUseTemplate(template)}>
+                Edit a copy
+              </button>
+            </div>
+            <pre class="viewer" tabIndex={0} aria-label="Chat template in use">
+              {template}
+            </pre>
+          </>
+        )}
+      </details>
+      <details>
+        <summary>Metadata ({Object.keys(details.metadata).length} keys)</summary>
+        <TextField label="Filter" value={filter} onInput={setFilter} type="search" />
+        <div class="table-scroll viewer" tabIndex={0} role="region" aria-label="Metadata">
+          <table class="metadata">
+            <tbody>
+              {rows.map(([key, value]) => (
+                <tr key={key}>
+                  <th scope="row">{key}</th>
+                  <td>{value.length > 400 ? `${value.slice(0, 400)}…` : value}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      </details>
+    </>
+  );
+}

@@ -1,0 +1,80 @@
+import { SelectField, Switch, TextField } from "../ui/field";
+import {
+  GROUPS,
+  PARAMETERS,
+  problemOf,
+  type Parameter,
+  type ParameterDraft,
+} from "./parameters";
+
+export function ParametersForm({
+  draft,
+  onChange,
+}: {
+  draft: ParameterDraft;
+  onChange: (draft: ParameterDraft) => void;
+}) {
+  return (
+    <>
+      {GROUPS.map((group) => (
+        <fieldset key={group} class="parameters">
+          <legend>{group}</legend>
+          <div class="parameter-grid">
+            {PARAMETERS.filter((parameter) => parameter.group === group).map((parameter) => (
+              <ParameterField
+                key={parameter.name}
+                parameter={parameter}
+                value={draft[parameter.name]}
+                onChange={(value) => onChange({ ...draft, [parameter.name]: value })}
+              />
+            ))}
+          </div>
+        </fieldset>
+      ))}
+    </>
+  );
+}
+
+function ParameterField({
+  parameter,
+  value,
+  onChange,
+}: {
+  parameter: Parameter;
+  value: string | boolean | undefined;
+  onChange: (value: string | boolean) => void;
+}) {
+  const hint = `${parameter.meaning} Default: ${defaultText(parameter)}.`;
+  switch (parameter.kind) {
+    case "switch":
+      return (
+        <Switch label={parameter.label} hint={hint} checked={value === true} onChange={onChange} />
+      );
+    case "choice":
+      return (
+        <SelectField
+          label={parameter.label}
+          hint={hint}
+          value={String(value)}
+          options={parameter.choices.map((choice) => [choice, choice] as const)}
+          onChange={onChange}
+        />
+      );
+    default:
+      return (
+        <TextField
+          label={parameter.label}
+          hint={hint}
+          value={String(value ?? "")}
+          inputMode={parameter.kind === "integer" && parameter.min >= 0 ? "numeric" : "text"}
+          error={problemOf(parameter, value)}
+          onInput={onChange}
+        />
+      );
+  }
+}
+
+function defaultText(parameter: Parameter): string {
+  if (parameter.kind === "switch") return parameter.fallback ? "on" : "off";
+  return String(parameter.fallback);
+}

@@ -1,0 +1,53 @@
+import { useStore } from "../api/store";
+import { choose, chosenConversation, forget, kept, type Conversation } from "./conversations";
+
+export function ConversationList({ isBusy }: { isBusy: boolean }) {
+  const state = useStore(kept);
+  const chosen = chosenConversation(state);
+  return (
+    <div class="conversations">
+      <select
+        aria-label="Conversation"
+        value={chosen?.id ?? ""}
+        disabled={isBusy}
+        onChange={(event) => choose(event.currentTarget.value || null)}
+      >
+        <option value="">New conversation</option>
+        {state.conversations.map((conversation) => (
+          <option key={conversation.id} value={conversation.id}>
+            {conversation.title}
+          </option>
+        ))}
+      </select>
+      <button type="button" class="button" disabled={isBusy} onClick={() => choose(null)}>
+        New
+      </button>
+      <button
+        type="button"
+        class="button"
+        disabled={chosen === null}
+        onClick={() => chosen !== null && exportConversation(chosen)}
+      >
+        Export
+      </button>
+      <button
+        type="button"
+        class="button"
+        disabled={isBusy || chosen === null}
+        onClick={() => chosen !== null && forget(chosen.id)}
+      >
+        Delete
+      </button>
+    </div>
+  );
+}
+
+function exportConversation(conversation: Conversation): void {
+  const content = JSON.stringify(conversation, null, 2);
+  const url = URL.createObjectURL(new Blob([content], { type: "application/json" }));
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = `conversation-${conversation.id}.json`;
+  link.click();
+  URL.revokeObjectURL(url);
+}

@@ -1,0 +1,109 @@
+/** What requests are sent with; kept in the browser. Numbers are texts as typed; empty: the fleet's. */
+
+import type { GenerationExtras, Grammar } from "../api/types";
+import { storedStore } from "../api/store";
+
+export interface Settings {
+  systemPrompt: string;
+  enableThinking: boolean;
+  maxTokens: string;
+  tools: string;
+  grammarKind: "none" | "gbnf" | "json_schema";
+  grammar: string;
+  grammarRoot: string;
+  stop: string;
+  sampling: Record<SamplingName, string>;
+}
+
+export const SAMPLING = [
+  ["temperature", "Temperature"],
+  ["top_k", "Top k"],
+  ["top_p", "Top p"],
+  ["min_p", "Min p"],
+  ["seed", "Seed"],
+  ["penalty_repeat", "Repeat penalty"],
+  ["penalty_presence", "Presence penalty"],
+  ["penalty_frequency", "Frequency penalty"],
+] as const;
+
+export type SamplingName = (typeof SAMPLING)[number][0];
+
+const DEFAULTS: Settings = {
+  systemPrompt: "",
+  enableThinking: false,
+  maxTokens: "512",
+  tools: "",
+  grammarKind: "none",
+  grammar: "",
+  grammarRoot: "root",
+  stop: "",
+  sampling: {
+    temperature: "",
+    top_k: "",
+    top_p: "",
+    min_p: "",
+    seed: "",
+    penalty_repeat: "",
+    penalty_presence: "",
+    penalty_frequency: "",
+  },
+};
+
+export const settings = storedStore<Settings>("paddler.prompt.settings", DEFAULTS);
+
+export class BadSettings extends Error {}
+
+export function numberProblem(typed: string): string | null {
+  return typed.trim() === "" || Number.isFinite(Number(typed)) ? null : "Write a number.";
+}
+
+export function toolsProblem(typed: string): string | null {
+  try {
+    parseTools(typed);
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** The tools as an array, empty if there are none. */
+export function parseTools(typed: string): unknown[] {
+  if (typed.trim() === "") return [];
+  let tools: unknown;
+  try {
+    tools = JSON.parse(typed);
+  } catch (error) {
+    throw new BadSettings(`Tools are not valid JSON: ${error instanceof Error ? error.message : ""}`);
+  }
+  if (!Array.isArray(tools)) throw new BadSettings("Tools have to be a JSON array.");
+  return tools;
+}
+
+/** What every generation carries; throws BadSettings. */
+export function extrasOf(chosen: Settings): GenerationExtras {
+  const maxTokens = Number(chosen.maxTokens);
+  if (!Number.isInteger(maxTokens) || maxTokens < 1) {
+    throw new BadSettings("Max tokens has to be a whole number from 1.");
+  }
+  const extras: GenerationExtras = { max_tokens: maxTokens, include_timings: true };
+  const sampling: Record<string, number> = {};
+  for (const [name, label] of SAMPLING) {
+    const typed = chosen.sampling[name];
+    if (numberProblem(typed) !== null) throw new BadSettings(`${label} has to be a number.`);
+    if (typed.trim() !== "") sampling[name] = Number(typed);
+  }
+  if (Object.keys(sampling).length > 0) extras.sampling = sampling;
+  const stop = chosen.stop.split("\n").filter((line) => line !== "");
+  if (stop.length > 0) extras.stop = stop;
+  const grammar = grammarOf(chosen);
+  if (grammar !== null) extras.grammar = grammar;
+  return extras;
+}
+
+function grammarOf(chosen: Settings): Grammar | null {
+  if (chosen.grammarKind === "none" || chosen.grammar.trim() === "") return null;
+  if (chosen.grammarKind === "gbnf") {
+    return { type: "gbnf", grammar: chosen.grammar, root: chosen.grammarRoot || "root" };
+  }
+  return { type: "json_schema", schema: chosen.grammar };
+}
