@@ -145,22 +145,6 @@ std::vector<std::string> tool_call_starts(const ChatTemplate &chat_template,
 
 } // namespace
 
-bool reasoning_is_open(const ChatRequest &request, const common_chat_params &rendered) {
-    if (!request.params.add_generation_prompt || rendered.thinking_start_tag.empty()) {
-        return false;
-    }
-    const auto &prompt = rendered.generation_prompt;
-    const auto opened = prompt.rfind(rendered.thinking_start_tag);
-    if (opened == std::string::npos) {
-        return false;
-    }
-    const auto after = opened + rendered.thinking_start_tag.size();
-    return std::none_of(rendered.thinking_end_tags.begin(), rendered.thinking_end_tags.end(),
-                        [&](const std::string &tag) {
-                            return prompt.find(string_strip(tag), after) != std::string::npos;
-                        });
-}
-
 Classification classify_output(const ChatTemplate &chat_template, const ChatRequest &request,
                                const common_chat_params &rendered) {
     Classification classification;
@@ -175,7 +159,7 @@ Classification classify_output(const ChatTemplate &chat_template, const ChatRequ
     classification.initial_class = plain;
     if (is_functionary(chat_template)) {
         classification.initial_class = class_undeterminable;
-    } else if (reasoning_is_open(request, rendered)) {
+    } else if (request.reasoning_open) {
         classification.initial_class = class_reasoning;
     }
     add_family_markers(chat_template, request, plain, markers);

@@ -30,7 +30,4 @@ struct Classification {
 Classification classify_output(const ChatTemplate &chat_template, const ChatRequest &request,
                                const common_chat_params &rendered);
 
-// Whether the prompt ends within the model's reasoning.
-bool reasoning_is_open(const ChatRequest &request, const common_chat_params &rendered);
-
 } // namespace paddler

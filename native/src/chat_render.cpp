@@ -1,11 +1,13 @@
 #include "chat_render.h"
 
-#include "chat_markers.h"
 #include "errors.h"
+#include "grammar.h"
 
 #include "chat-peg-parser.h"
 #include "common.h"
 #include "json-schema-to-grammar.h"
+
+#include <algorithm>
 
 namespace paddler {
 
@@ -70,7 +72,7 @@ bool replaces_response_grammar(const ChatTemplate &chat_template) {
 
 // Reasoning, where this request has it, then JSON that fits the schema.
 void constrain_response(const ChatRequest &request, common_chat_params &rendered) {
-    const bool open = reasoning_is_open(request, rendered);
+    const bool open = request.reasoning_open;
     const bool may_think =
         request.params.enable_thinking && !rendered.thinking_start_tag.empty();
     const auto end =
@@ -117,22 +119,44 @@ void blame_schemas(const ChatRequest &request) {
     }
 }
 
+bool reasoning_is_open(const ChatRequest &request, const common_chat_params &rendered) {
+    if (!request.params.add_generation_prompt || rendered.thinking_start_tag.empty()) {
+        return false;
+    }
+    const auto &prompt = rendered.generation_prompt;
+    const auto opened = prompt.rfind(rendered.thinking_start_tag);
+    if (opened == std::string::npos) {
+        return false;
+    }
+    const auto after = opened + rendered.thinking_start_tag.size();
+    return std::none_of(rendered.thinking_end_tags.begin(), rendered.thinking_end_tags.end(),
+                        [&](const std::string &tag) {
+                            return prompt.find(string_strip(tag), after) != std::string::npos;
+                        });
+}
+
+common_chat_params render_request(const ChatTemplate &chat_template, ChatRequest &request) {
+    auto params = request.params;
+    const bool replaces = request.has_json_schema() && replaces_response_grammar(chat_template);
+    if (request.has_json_schema()) {
+        request.calls_tools = false;
+        params.tool_choice = COMMON_CHAT_TOOL_CHOICE_NONE;
+        params.json_schema = replaces ? common_json() : request.json_schema;
+    }
+    auto rendered = render_with_params(chat_template, params);
+    request.reasoning_open = reasoning_is_open(request, rendered);
+    if (replaces) {
+        constrain_response(request, rendered);
+    }
+    return rendered;
+}
+
 } // namespace
 
 common_chat_params render_conversation(const ChatTemplate &chat_template, ChatRequest &request) {
     try {
-        auto params = request.params;
-        if (!request.has_json_schema()) {
-            return render_with_params(chat_template, params);
-        }
-        request.calls_tools = false;
-        params.tool_choice = COMMON_CHAT_TOOL_CHOICE_NONE;
-        if (!replaces_response_grammar(chat_template)) {
-            params.json_schema = request.json_schema;
-            return render_with_params(chat_template, params);
-        }
-        auto rendered = render_with_params(chat_template, params);
-        constrain_response(request, rendered);
+        auto rendered = render_request(chat_template, request);
+        rendered.grammar = with_valid_keys(rendered.grammar);
         return rendered;
     } catch (const Failure &) {
         throw;

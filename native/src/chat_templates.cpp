@@ -68,6 +68,10 @@ void analyse(ChatTemplate &chat_template) {
         } catch (const std::exception &) {
             chat_template.user_start.clear();
         }
+        if (chat_template.mentions("<|im_user|>")) {
+            // Kimi K2's default system message misleads the detection.
+            chat_template.user_start = "<|im_user|>";
+        }
         return;
     }
     try {

@@ -25,6 +25,10 @@ PRINTABLE = [chr(code) for code in range(0x21, 0x7F)]
 SPACE = "▁"
 DEFAULT_SPECIAL_TOKENS = ("<|im_start|>", "<|im_end|>")
 
+# Of the generating models with the default special tokens.
+SPECIAL_TOKENS = range(3, 3 + len(DEFAULT_SPECIAL_TOKENS))
+BYTE_TOKENS = range(SPECIAL_TOKENS.stop, SPECIAL_TOKENS.stop + 256)
+
 # Standard deviation of random weights: large enough for confident, varied output.
 SPREAD = 0.4
 
