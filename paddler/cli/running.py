@@ -6,7 +6,9 @@ before it is cancelled. A second signal cancels it at once.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,6 +25,14 @@ Program = Callable[[trio.Event], Awaitable[None]]
 """Runs until the event it is given is set."""
 
 
+def raise_open_file_limit() -> None:
+    """Allow as many open files as the system lets us: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):  # some systems have a lower true limit
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def run_program(program: Program, expected_errors: tuple[type[Exception], ...]) -> None:
     """Run `program` under Trio and exit: 0 after a clean stop, 1 after a failure.
 
@@ -31,6 +41,7 @@ def run_program(program: Program, expected_errors: tuple[type[Exception], ...]) 
         expected_errors: Failures that one line says all about; others are
             bugs, and get a traceback.
     """
+    raise_open_file_limit()
     try:
         trio.run(_run_until_signalled, program)
     except BaseExceptionGroup as group:

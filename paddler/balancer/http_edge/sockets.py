@@ -40,7 +40,8 @@ _MAX_REASON_BYTES = 123  # RFC 6455, 5.5: a control frame's payload is at most 1
 class Socket:
     """An open WebSocket, as handlers get it.
 
-    One task receives; one sends. `stopping` is set when the service stops.
+    One task receives; one sends. `gone` is set when the peer is gone, and
+    `stopping` when the service stops.
     """
 
     def __init__(self, send: AsgiSend, stopping: trio.Event) -> None:
@@ -48,6 +49,7 @@ class Socket:
         self._inbound: Mailbox[str | bytes] = Mailbox(MAX_WAITING_MESSAGES)
         self._taken: list[str | bytes] = []
         self.stopping = stopping
+        self.gone = trio.Event()
         self.closed = False
 
     async def receive(self) -> str | bytes:
@@ -97,10 +99,12 @@ class Socket:
                 self._inbound.post(typing.cast("str | bytes", message))
             except MailboxFull:
                 self._inbound.close()
+                self.gone.set()
                 await self.close(POLICY_VIOLATION, "too many messages wait to be handled")
                 return
         self.closed = True
         self._inbound.close()
+        self.gone.set()
 
 
 class SocketConnection(TrioASGIWebsocketConnection):

@@ -68,10 +68,15 @@ class InferenceSocket:
             nursery.start_soon(self._write, nursery.cancel_scope)
             nursery.start_soon(self._tell_of_fleet)
             nursery.start_soon(self._read, nursery)
+            nursery.start_soon(self._cancel_when_gone, nursery.cancel_scope)
             await self._socket.stopping.wait()
             if self._in_flight:
                 await self._all_ended.wait()
             nursery.cancel_scope.cancel()
+
+    async def _cancel_when_gone(self, scope: trio.CancelScope) -> None:
+        await self._socket.gone.wait()  # also while the reader waits for the writer
+        scope.cancel()
 
     async def _read(self, nursery: trio.Nursery) -> None:
         try:

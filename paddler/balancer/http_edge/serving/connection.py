@@ -15,6 +15,7 @@ requests (one at a time). Everything in it ends with the connection.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from typing import cast
 
@@ -34,6 +35,7 @@ from hypercorn.typing import (
 from hypercorn.utils import parse_socket_addr
 
 from paddler.balancer.http_edge.limits import EdgeLimits
+from paddler.balancer.http_edge.serving.app_events import AppEvents
 from paddler.balancer.http_edge.serving.protocol import EdgeProtocol
 
 _log = logging.getLogger("paddler.balancer.http_edge")
@@ -41,7 +43,6 @@ _log = logging.getLogger("paddler.balancer.http_edge")
 _PIECE_BYTES = 64 * 1024
 _MAX_READ_AHEAD_BYTES = 256 * 1024
 """What a client may send beyond the request that is being answered."""
-_MAX_APP_EVENTS = 16
 
 
 class Connection:
@@ -272,8 +273,18 @@ class Connection:
                 self.lose_patience()
 
     async def _write_piece(self, piece: bytes | memoryview) -> None:
+        # Nearly every write fits the kernel's buffer; for those, Trio's way
+        # there would cost more than the write itself.
+        try:
+            n_written = os.write(self._stream.socket.fileno(), piece)
+        except BlockingIOError:
+            n_written = 0
+        except OSError as error:
+            raise trio.BrokenResourceError from error
+        if n_written == len(piece):
+            return
         with trio.fail_after(self._limits.write_timeout_s):
-            await self._stream.send_all(piece)
+            await self._stream.send_all(memoryview(piece)[n_written:])
 
     # hypercorn's TaskGroup
 
@@ -285,20 +296,11 @@ class Connection:
         send: Callable[[ASGISendEvent | None], Awaitable[None]],
     ) -> Callable[[ASGIReceiveEvent], Awaitable[None]]:
         """Start a request; returns where to put what arrives for it."""
-        events_in, events_out = trio.open_memory_channel[ASGIReceiveEvent](_MAX_APP_EVENTS)
-
-        async def put(event: ASGIReceiveEvent) -> None:
-            try:
-                events_in.send_nowait(event)
-            except trio.WouldBlock:
-                await events_in.send(event)
-            except trio.BrokenResourceError:
-                pass  # the request has ended
-
+        events = AppEvents()
         self._n_running += 1
         self._all_ended = trio.Event()
-        self._nursery.start_soon(self._run_app, scope, events_out, send)
-        return put
+        self._nursery.start_soon(self._run_app, scope, events, send)
+        return events.put
 
     def spawn(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
         """Start something that lives as long as the connection."""
@@ -307,21 +309,21 @@ class Connection:
     async def _run_app(
         self,
         scope: Scope,
-        events: trio.MemoryReceiveChannel[ASGIReceiveEvent],
+        events: AppEvents,
         send: Callable[[ASGISendEvent | None], Awaitable[None]],
     ) -> None:
-        with events:
-            try:
-                await self._app(scope, events.receive, send)
-            except Exception:  # the request's boundary: the client sees a cut connection
-                _log.exception("request_failed path=%s", scope.get("path"))
-            except BaseExceptionGroup as group:
-                # Errors that come together with a cancellation would be lost.
-                errors, rest = group.split(Exception)
-                if errors is not None:
-                    _log.error("request_failed path=%s", scope.get("path"), exc_info=errors)
-                if rest is not None:
-                    raise rest from None
+        try:
+            await self._app(scope, events.receive, send)
+        except Exception:  # the request's boundary: the client sees a cut connection
+            _log.exception("request_failed path=%s", scope.get("path"))
+        except BaseExceptionGroup as group:
+            # Errors that come together with a cancellation would be lost.
+            errors, rest = group.split(Exception)
+            if errors is not None:
+                _log.error("request_failed path=%s", scope.get("path"), exc_info=errors)
+            if rest is not None:
+                raise rest from None
+        events.end()
         self._n_running -= 1
         if self._n_running == 0:
             self._all_ended.set()
