@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cffi
+
 from cffi_build import write_module_source
 
 from .cache import cache_root, digest, locked, mirror, replaced_directory, tree_digest

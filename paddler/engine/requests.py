@@ -15,10 +15,10 @@ from paddler.messages.generation import FinishReason, TokenClass
 __all__ = [
     "CacheKind",
     "ClassMarker",
+    "Ended",
     "EngineEvent",
     "EngineRequest",
     "EngineSampling",
-    "Ended",
     "FinishReason",
     "GrammarConstraint",
     "Logprob",

@@ -18,7 +18,9 @@ class ImageUrl(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: str
 
 
-class TextPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="text"):
+class TextPart(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="text"
+):
     """A piece of text within a message."""
 
     text: str

@@ -8,7 +8,9 @@ import typing
 
 import msgspec
 
-_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>.*?)`(?: - at `(?P<path>.*)`)?")
+_UNKNOWN_FIELD = re.compile(
+    r"Object contains unknown field `(?P<field>.*?)`(?: - at `(?P<path>.*)`)?"
+)
 
 
 class MalformedMessage(ValueError):
@@ -50,9 +52,7 @@ def _explain(error: str, message_type: object) -> str:
 def _allowed_fields(message_type: object, path: str) -> list[str]:
     candidates = [message_type]
     for step in re.findall(r"\.([A-Za-z_]\w*)|\[(?:\.\.\.|\d+)\]", path):
-        candidates = [
-            inner for candidate in candidates for inner in _descend(candidate, step)
-        ]
+        candidates = [inner for candidate in candidates for inner in _descend(candidate, step)]
     fields: list[str] = []
     for struct in (s for candidate in candidates for s in _structs(candidate)):
         config = struct.__struct_config__
@@ -70,9 +70,9 @@ def _descend(candidate: object, field: str) -> list[object]:
             if origin in (list, tuple):
                 found.append(typing.get_args(arm)[0])
         elif isinstance(arm, type) and issubclass(arm, msgspec.Struct):
-            for info in msgspec.structs.fields(arm):
-                if info.encode_name == field:
-                    found.append(info.type)
+            found.extend(
+                info.type for info in msgspec.structs.fields(arm) if info.encode_name == field
+            )
         elif origin is dict:
             found.append(typing.get_args(arm)[1])
     return found

@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 
 
-class GbnfGrammar(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="gbnf"):
+class GbnfGrammar(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="gbnf"
+):
     """A grammar in llama.cpp's GBNF notation, starting at the rule `root`."""
 
     grammar: str

@@ -19,9 +19,7 @@ MAX_STOP_STRINGS = 16
 MAX_CONVERSATION_ID_CHARS = 256
 
 MaxTokens = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-StopStrings = Annotated[
-    list[Annotated[str, Meta(min_length=1)]], Meta(max_length=MAX_STOP_STRINGS)
-]
+StopStrings = Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(max_length=MAX_STOP_STRINGS)]
 ConversationId = Annotated[str, Meta(max_length=MAX_CONVERSATION_ID_CHARS)]
 
 

@@ -194,8 +194,8 @@ class ApplyState(msgspec.Struct, frozen=True, tag="apply_state"):
     """Apply `state`; a later frame cancels the attempt of an earlier one.
 
     `version` names the state's content: equal versions are equal states, also
-    across restarts of the balancer. It has no order. Requests in flight get `drain_timeout_s` to finish before they are handed
-    back.
+    across restarts of the balancer. It has no order. Requests in flight get
+    `drain_timeout_s` to finish before they are handed back.
     """
 
     version: int

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from typing_extensions import override
+
 from build_support.pin import Pin
 from build_support.pip_settings import PipSettings
-from typing_extensions import override
 
 
 def pin_of(content: bytes) -> Pin:

@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from build_support.package_index import fetch
 from build_support.pin import read_pin
 from build_support.progress import Progress
-
 from tests.build_support.indexes import file_index, index_settings, pin_of
 
 ROOT = Path(__file__).resolve().parents[2]

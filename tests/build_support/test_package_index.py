@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from build_support.errors import BuildError
 from build_support.package_index import fetch
 from build_support.progress import Progress
-
 from tests.build_support.indexes import (
     HttpIndex,
     file_index,

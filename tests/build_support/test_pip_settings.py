@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from build_support.pip_settings import read_pip_settings
 
 
