@@ -112,15 +112,16 @@ Placement Placer::restore(std::list<SavedSequence>::iterator entry, Slot &to, in
     if (n_tokens < static_cast<int32_t>(entry->state.tokens.size()) / 2) {
         cache_.touch(entry);
         saved = *entry;
-        saved.state.owner = 0;
     } else {
         saved = cache_.take(entry);
-    }
-    vacate(to, dropped);
-    if (!store_.restore(to.seq, to.state, saved.state, saved.data)) {
         if (saved.state.owner != 0) {
             dropped.push_back(saved.state.owner);
         }
+    }
+    // It is the state of the request that is placed from here on.
+    saved.state.owner = 0;
+    vacate(to, dropped);
+    if (!store_.restore(to.seq, to.state, saved.state, saved.data)) {
         return {&to, 0, PDL_CACHE_NONE, false};
     }
     const int32_t n_cached = store_.roll_back(to.seq, to.state, n_tokens);
