@@ -9,7 +9,7 @@ import typing
 import msgspec
 
 _UNKNOWN_FIELD = re.compile(
-    r"Object contains unknown field `(?P<field>.*?)`(?: - at `(?P<path>.*)`)?"
+    r"Object contains unknown field `(?P<field>.*?)`(?: - at `(?P<path>.*)`)?", re.DOTALL
 )
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from paddler.messages.decoding import decode_json
 from paddler.messages.sampling import (
     AdditivePenalty,
     PenaltyLastN,
@@ -130,3 +131,31 @@ class ApplicableState(msgspec.Struct, frozen=True, kw_only=True):
     inference_parameters: InferenceParameters
     model: Model
     multimodal_projection: Model
+
+
+_RequiredParameters = msgspec.defstruct(
+    "_RequiredParameters",
+    [(field.encode_name, field.type) for field in msgspec.structs.fields(InferenceParameters)],
+)
+_RequiredDesiredState = msgspec.defstruct(
+    "_RequiredDesiredState",
+    [
+        ("inference_parameters", _RequiredParameters),
+        ("model", Model),
+        ("multimodal_projection", Model),
+        ("use_chat_template_override", bool),
+    ],
+)
+
+
+def decode_desired_state(body: bytes) -> DesiredState:
+    """Decode a desired state as operators send it: only what may be null may be left out.
+
+    The state database is more forgiving: there, `DesiredState` has defaults.
+
+    Raises:
+        MalformedMessage: Outside the contract, or incomplete.
+    """
+    state = decode_json(body, DesiredState)
+    decode_json(body, _RequiredDesiredState)
+    return state

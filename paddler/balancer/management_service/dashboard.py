@@ -23,15 +23,15 @@ from paddler.messages.dashboard import (
     RolloutView,
     SlotView,
 )
-from paddler.messages.link import ModelDescription
+from paddler.messages.link import ModelDescription, SlotReport
 from paddler.messages.state import ApplicableState
 from paddler.version import paddler_version
 
 
 def tokens_per_s_of(record: AgentRecord) -> float:
-    """What the agent generates now: its last report, while a slot is busy."""
+    """What the agent generates now: its last report, while it has requests."""
     load = record.load
-    if load is None or all(slot.state == "free" for slot in load.slots):
+    if load is None or record.slots.n_leased == 0:
         return 0.0
     return load.generated_tokens_per_s
 
@@ -113,7 +113,8 @@ def model_details(model: ModelDescription) -> AgentModelDetails:
 
 def _view(record: AgentRecord, newest_version: int | None) -> AgentView:
     load, status = record.load, record.status
-    slots = [SlotView.of(report) for report in load.slots] if load is not None else []
+    is_idle = record.slots.n_leased == 0
+    slots = [_slot_view(report, is_idle=is_idle) for report in load.slots] if load else []
     n_slots = record.slots_total
     idle = SlotView(state="free", cached_tokens=0)
     return AgentView(
@@ -134,6 +135,12 @@ def _view(record: AgentRecord, newest_version: int | None) -> AgentView:
         download=record.download,
         issues=[explain_issue(issue) for issue in record.issues],
     )
+
+
+def _slot_view(report: SlotReport, *, is_idle: bool) -> SlotView:
+    # The last report before an agent fell idle may still show its last request.
+    state = "free" if is_idle else report.state
+    return SlotView(state=state, cached_tokens=report.cached_tokens)
 
 
 def _stage(record: AgentRecord, newest_version: int | None) -> RolloutStage:

@@ -31,9 +31,8 @@ from paddler.balancer.management_service.agent_socket import AgentSocketChannel
 from paddler.balancer.management_service.dashboard import Dashboard, model_details
 from paddler.balancer.management_service.event_streams import event_stream
 from paddler.messages.agents import BufferedRequestsSnapshot
-from paddler.messages.decoding import decode_json
 from paddler.messages.link import MAX_FRAME_BYTES
-from paddler.messages.state import DesiredState
+from paddler.messages.state import decode_desired_state
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -118,7 +117,7 @@ class ManagementService:
         return json_answer(self.states.desired)
 
     async def _put_desired_state(self, request: EdgeRequest) -> Answer:
-        await self.states.put(decode_json(request.content, DesiredState))
+        await self.states.put(decode_desired_state(request.content))
         return Answer(status=204, content_type=PLAIN_TEXT)
 
     async def _applicable_state(self, request: EdgeRequest) -> Answer:

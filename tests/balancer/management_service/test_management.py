@@ -168,6 +168,7 @@ async def test_a_desired_state_is_kept_told_to_agents_and_resolved() -> None:
         ("{", ["JSON"]),
         ({"model": "Some"}, ["model"]),
         ({"model": {"Url": {"url": "http://x"}, "LocalToAgent": "/x"}}, ["exactly one", "model"]),
+        ({"model": "None"}, ["inference_parameters"]),
         ({"surprise": 1}, ["surprise", "allowed are", "use_chat_template_override"]),
         (
             {"inference_parameters": {**PARAMETERS, "embedding_batch_size": 0}},
