@@ -230,12 +230,18 @@ class ScriptedGeneration:
                         await trio.sleep(script.token_interval_s)
                     text += character
                     engine.n_generated += 1
-                    emitted = text[n_sent:]
-                    n_sent = max(n_sent, len(text))
+                    stop = min(
+                        (text.index(stop) for stop in request.stops if stop in text), default=None
+                    )
+                    is_last = n >= min(request.max_tokens, len(script.reply))
+                    n_whole = len(text) - (0 if is_last else _held_back(text, request.stops))
+                    n_whole = n_whole if stop is None else stop
+                    emitted = text[n_sent:n_whole]
+                    n_sent = max(n_sent, n_whole)
                     if n > len(request.replay_tokens) or emitted:
                         new = [ord(character)] if n > len(request.replay_tokens) else []
                         yield [Tokens(new, script.token_class, emitted, [])]
-                    if any(text.endswith(stop) for stop in request.stops):
+                    if stop is not None:
                         reason = FinishReason.STOP_STRING
                         break
                     if n >= request.max_tokens:
@@ -254,6 +260,12 @@ class ScriptedGeneration:
                         state_kept=True,
                     )
                 ]
+
+
+def _held_back(text: str, stops: Sequence[str]) -> int:
+    """How many characters at the end may become a stop string."""
+    lengths = (n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n]))
+    return max(lengths, default=0)
 
 
 class ScriptedBackend:

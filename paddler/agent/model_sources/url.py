@@ -303,7 +303,8 @@ async def _blocks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
                 pending.clear()
     finally:
         if not over:
-            await _give_up(response, body)
+            with trio.move_on_after(1, shield=True):
+                await _give_up(response, body)
     if failure is not None:
         raise failure
 
@@ -314,11 +315,10 @@ async def _give_up(response: httpx.Response, body: AsyncGenerator[bytes, None]) 
     The generators inside httpx's end only by running out, which they do once
     the connection is closed under them.
     """
-    with trio.move_on_after(1, shield=True):
-        await response.aclose()
-        with contextlib.suppress(StopAsyncIteration, httpx.HTTPError, httpx.StreamError):
-            await anext(body)
-        await body.aclose()
+    await response.aclose()
+    with contextlib.suppress(StopAsyncIteration, httpx.HTTPError, httpx.StreamError):
+        await anext(body)
+    await body.aclose()
 
 
 async def _write(part: BinaryIO, block: bytes, path: Path) -> None:
