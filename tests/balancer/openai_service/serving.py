@@ -44,11 +44,11 @@ def url_of(balancer: RunningBalancer) -> str:
     return balancer.addresses.url("openai")
 
 
-async def post(balancer: RunningBalancer, path: str, **body: object) -> httpx.Response:
+async def post(balancer: RunningBalancer, path: str, /, **body: object) -> httpx.Response:
     return await balancer.http.post(url_of(balancer) + path, content=json.dumps(body))
 
 
-async def chat(balancer: RunningBalancer, **body: object) -> httpx.Response:
+async def chat(balancer: RunningBalancer, /, **body: object) -> httpx.Response:
     return await post(balancer, CHAT, **{"messages": HELLO, **body})
 
 
@@ -61,7 +61,7 @@ def error_of(answer: httpx.Response) -> dict[str, object]:
 
 @contextlib.asynccontextmanager
 async def streaming(
-    balancer: RunningBalancer, path: str = CHAT, **body: object
+    balancer: RunningBalancer, path: str = CHAT, /, **body: object
 ) -> AsyncGenerator[LineClient, None]:
     defaults = {"messages": HELLO} if path == CHAT else {}
     async with asking(url_of(balancer), path, {**defaults, "stream": True, **body}) as client:

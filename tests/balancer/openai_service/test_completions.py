@@ -45,12 +45,13 @@ async def prompts_of(body: dict[str, object], n_generations: int) -> list[Genera
 
 
 async def test_prompts_come_as_text_texts_or_token_ids() -> None:
-    for prompt, expected in [
+    cases: list[tuple[object, list[RawPrompt | TokenPrompt]]] = [
         ("Once", [RawPrompt("Once")]),
         (["Once", "Twice"], [RawPrompt("Once"), RawPrompt("Twice")]),
         ([1, 2], [TokenPrompt([1, 2])]),
         ([[1, 2], [3]], [TokenPrompt([1, 2]), TokenPrompt([3])]),
-    ]:
+    ]
+    for prompt, expected in cases:
         generates = await prompts_of({"prompt": prompt}, len(expected))
         found = [generate.task.prompt for generate in generates]
         assert sorted(map(repr, found)) == sorted(map(repr, expected))
@@ -105,14 +106,15 @@ async def test_logprobs_are_lists_over_the_text() -> None:
 async def test_what_is_not_supported_is_refused_clearly() -> None:
     async with openai_balancer() as balancer:
         await balancer.join()
-        for body, param in [
+        cases: list[tuple[dict[str, object], str]] = [
             ({"prompt": "a", "best_of": 3}, "best_of"),
             ({"prompt": "a", "echo": True, "logprobs": 1}, "echo"),
             ({"prompt": [1], "echo": True}, "echo"),
             ({"prompt": ["a", 1]}, "prompt"),
             ({"prompt": []}, "prompt"),
             ({"prompt": ["a"] * 65, "n": 2}, "n"),
-        ]:
+        ]
+        for body, param in cases:
             answer = await post(balancer, COMPLETIONS, **body)
             assert answer.status_code == 400, body
             assert error_of(answer)["param"] == param

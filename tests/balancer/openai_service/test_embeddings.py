@@ -89,13 +89,14 @@ async def test_without_agents_it_is_worth_coming_back() -> None:
 async def test_what_is_not_supported_is_refused_clearly() -> None:
     async with openai_balancer(desired=ENABLED) as balancer:
         await balancer.join(setup=embeds)
-        for body, param in [
+        cases: list[tuple[dict[str, object], str]] = [
             ({"input": "a", "dimensions": 8}, "dimensions"),
             ({"input": [1, 2]}, "input"),
             ({"input": ["a", ""]}, "input"),
             ({"input": []}, "input"),
             ({"input": "a", "encoding_format": "hex"}, "encoding_format"),
-        ]:
+        ]
+        for body, param in cases:
             answer = await post(balancer, EMBEDDINGS, **body)
             assert answer.status_code == 400, body
             assert error_of(answer)["param"] == param

@@ -37,7 +37,7 @@ from tests.support.scripted_agents import model_description
 async def test_a_malformed_request_names_the_field() -> None:
     async with openai_balancer() as balancer:
         await balancer.join()
-        for body, param in [
+        cases: list[tuple[dict[str, object], str]] = [
             ({"temperature": "hot"}, "temperature"),
             ({"messages": []}, "messages"),
             ({"messages": [{"role": "king", "content": "x"}]}, "messages[0].role"),
@@ -45,7 +45,8 @@ async def test_a_malformed_request_names_the_field() -> None:
             ({"n": 1000}, "n"),
             ({"top_logprobs": 3}, "top_logprobs"),
             ({"tool_choice": "required"}, "tool_choice"),
-        ]:
+        ]
+        for body, param in cases:
             answer = await chat(balancer, **body)
             assert answer.status_code == 400, body
             error = error_of(answer)
