@@ -222,3 +222,16 @@ async def test_an_address_in_use_names_flag_and_address() -> None:
 async def test_a_name_that_does_not_resolve_names_flag_and_address() -> None:
     with pytest.raises(ListenFailed, match=r"--b: cannot listen on no\.such.host\.invalid:1"):
         await open_listeners(ListenAddress("--b", "no.such.host.invalid", 1), EdgeLimits())
+
+
+async def test_a_head_request_gets_the_head_alone() -> None:
+    async def hello(request: EdgeRequest) -> Answer:
+        return text_answer("hello")
+
+    async with running_edge(lambda app: app.add_route("GET", "/hello", hello)) as edge:
+        client = await edge.connect()
+        await client.send_all(request_bytes("/hello", "HEAD", headers={"Connection": "close"}))
+        head, body = await read_head(client)
+        assert head.startswith(b"HTTP/1.1 200")
+        assert b"content-length: 5" in head
+        assert (body, await read_all(client)) == (b"", b"")
