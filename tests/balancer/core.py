@@ -11,6 +11,7 @@ import trio
 
 from paddler.balancer.dispatch.buffer import Buffer
 from paddler.balancer.dispatch.router import LeastBusyRouter
+from paddler.balancer.dispatch.slot_pool import Router
 from paddler.balancer.fleet.desired_state import DesiredStates
 from paddler.balancer.fleet.fleet import Fleet
 from paddler.balancer.generation.embedding_chunks import Embeddings
@@ -47,10 +48,11 @@ async def open_core(
     max_agents: int = 100,
     desired: DesiredState | None = None,
     observer: Observer | None = None,
+    router: Router | None = None,
 ) -> AsyncGenerator[Core, None]:
     """A core whose rollout runs; no agents."""
     buffer = Buffer(
-        router=LeastBusyRouter(random.Random(0)),
+        router=router or LeastBusyRouter(random.Random(0)),
         max_waiting=max_waiting,
         timeout_s=BUFFER_TIMEOUT_S,
     )

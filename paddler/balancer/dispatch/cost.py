@@ -1,4 +1,8 @@
-"""The estimated time to first token of a request at an agent, in seconds."""
+"""What a request costs at an agent, in seconds.
+
+Its own estimated time to first token, and what it takes from others: a new
+conversation at an agent whose slots all hold one pushes one of them out.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,24 @@ def usual_speed(agents: Iterable[AgentSlots]) -> float:
         agent.prefill_tokens_per_s for agent in agents if agent.prefill_tokens_per_s is not None
     )
     return known[len(known) // 2] if known else UNKNOWN_PREFILL_TOKENS_PER_S
+
+
+SHARE_LOST_AT_FIRST = 0.5
+"""Of a conversation that is pushed out, how much has to be prefilled again; see below."""
+
+
+def lost_bytes(n_held: int, mean_bytes: float, shared_bytes: float, n_slots: int) -> float:
+    """The content whose prefill is lost when a new conversation takes a slot.
+
+    Nothing while there are fewer conversations than slots; then what a
+    conversation has beyond the part that it shares with the new one. Host
+    memory may take it in and the client may never return: half of it counts,
+    and more, the more conversations the agent holds for each slot.
+    """
+    if n_held < n_slots:
+        return 0.0
+    share = min(1.0, SHARE_LOST_AT_FIRST * n_held / max(1, n_slots))
+    return share * max(0.0, mean_bytes - shared_bytes)
 
 
 def ttft_s(agent: AgentSlots, uncached_tokens: float, usual_tokens_per_s: float) -> float:

@@ -24,6 +24,7 @@ MAX_PINS = 65_536
 @dataclasses.dataclass(slots=True)
 class _Held:
     hashes: tuple[int, ...]
+    n_bytes: int
     n_expecting: int
     is_confirmed: bool
 
@@ -40,7 +41,9 @@ class PrefixIndex:
         self._n_links = 0
         self._held: OrderedDict[tuple[int, int], _Held] = OrderedDict()
         self._tips: dict[int, set[int]] = {}
+        self._n_bytes: dict[int, int] = {}
         self._holders: dict[int, dict[int, int]] = {}
+        self._reporting: set[int] = set()
         self._pins: OrderedDict[int, int] = OrderedDict()
 
     def __len__(self) -> int:
@@ -55,7 +58,7 @@ class PrefixIndex:
         """A request with `chain` was given to the agent."""
         held = self._held.get((link_id, chain.tip))
         if held is None:
-            held = self._add(link_id, chain.tip, chain.hashes)
+            held = self._add(link_id, chain.tip, chain.hashes, chain.n_bytes)
         held.n_expecting += 1
         self._held.move_to_end((link_id, chain.tip))
         self._shrink()
@@ -83,17 +86,22 @@ class PrefixIndex:
 
     def report(self, link_id: int, tips: Collection[int]) -> None:
         """The agent holds the chains that end in `tips`, and no others."""
+        self._reporting.add(link_id)
         reported = set(tips)
         for tip in self._tips.get(link_id, set()) - reported:
             if self._held[link_id, tip].n_expecting == 0:
                 self._remove(link_id, tip)
         for tip in reported - self._tips.get(link_id, set()):
-            self._add(link_id, tip, (tip,)).is_confirmed = True
+            self._add(link_id, tip, (tip,), 0).is_confirmed = True
         self._shrink()
 
     def doubt(self, link_id: int, chain: PrefixChain, n_links: int) -> None:
-        """The agent did not hold what was thought: forget what shares `chain`'s first links."""
-        if n_links < 1:
+        """The agent did not hold what was thought: forget what shares `chain`'s first links.
+
+        Not if it reports what it holds: then a prefix was expected that is
+        still being prefilled, and what was reported stands.
+        """
+        if n_links < 1 or link_id in self._reporting:
             return
         shared = chain.hashes[n_links - 1]
         for tip in list(self._tips.get(link_id, ())):
@@ -103,6 +111,7 @@ class PrefixIndex:
 
     def forget(self, link_id: int) -> None:
         """The agent left, or its model or template changed."""
+        self._reporting.discard(link_id)
         for tip in list(self._tips.get(link_id, ())):
             self._remove(link_id, tip)
 
@@ -131,6 +140,19 @@ class PrefixIndex:
                 return position
         return 0
 
+    def n_held(self, link_id: int) -> int:
+        """How many prompts the agent holds."""
+        return len(self._tips.get(link_id, ()))
+
+    def mean_bytes(self, link_id: int) -> float:
+        """The mean length of the prompts that the agent holds, as far as it is known."""
+        return self._n_bytes.get(link_id, 0) / max(1, self.n_held(link_id))
+
+    def is_tip(self, link_id: int, link_hash: int) -> bool:
+        """Whether a prompt that the agent holds ends there, so that a longer one extends it."""
+        tips = self._tips.get(link_id)
+        return tips is not None and link_hash in tips
+
     def pin(self, pin: int, link_id: int) -> None:
         """The conversation that the client calls `pin` was served there last."""
         self._pins[pin] = link_id
@@ -149,8 +171,9 @@ class PrefixIndex:
                 return position
         return depth
 
-    def _add(self, link_id: int, tip: int, hashes: tuple[int, ...]) -> _Held:
-        held = _Held(hashes, 0, False)
+    def _add(self, link_id: int, tip: int, hashes: tuple[int, ...], n_bytes: int) -> _Held:
+        held = _Held(hashes, n_bytes, 0, False)
+        self._n_bytes[link_id] = self._n_bytes.get(link_id, 0) + n_bytes
         self._held[link_id, tip] = held
         self._tips.setdefault(link_id, set()).add(tip)
         self._n_links += len(hashes)
@@ -163,8 +186,10 @@ class PrefixIndex:
         held = self._held.pop((link_id, tip))
         tips = self._tips[link_id]
         tips.discard(tip)
+        self._n_bytes[link_id] -= held.n_bytes
         if not tips:
             del self._tips[link_id]
+            del self._n_bytes[link_id]
         self._n_links -= len(held.hashes)
         for link_hash in held.hashes:
             holders = self._holders[link_hash]

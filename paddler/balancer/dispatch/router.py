@@ -2,8 +2,10 @@
 
 `LeastBusyRouter` looks at slots only. `CostRouter` chooses by the estimated
 time to first token: what the agent still has to prefill, plus what of this
-prompt is not in its caches, at its own measured speed. Load counts from the
-grant on, not from the agent's first answer.
+prompt is not in its caches, at its own measured speed; and by what the request
+would push out of those caches, so that conversations which merely begin alike
+do not all end up at one agent. Load counts from the grant on, not from the
+agent's first answer.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Collection, Sequence
 
 from typing_extensions import override
 
-from paddler.balancer.dispatch.cost import BytesPerToken, ttft_s, usual_speed
+from paddler.balancer.dispatch.cost import BytesPerToken, lost_bytes, ttft_s, usual_speed
 from paddler.balancer.dispatch.prefix_chain import PrefixChain
 from paddler.balancer.dispatch.prefix_index import PrefixIndex
 from paddler.balancer.dispatch.requests import SlotHints
@@ -76,7 +78,7 @@ class LeastBusyRouter(Router):
 
 
 class CostRouter(LeastBusyRouter):
-    """The agent with the smallest estimated time to first token; ties at random.
+    """The agent where the request costs least, in estimated seconds; ties at random.
 
     Args:
         random_source: Breaks ties.
@@ -85,7 +87,7 @@ class CostRouter(LeastBusyRouter):
 
     def __init__(self, random_source: random.Random, index: PrefixIndex | None = None) -> None:
         super().__init__(random_source)
-        self._index = index if index is not None else PrefixIndex()
+        self.index = index if index is not None else PrefixIndex()
         self._bytes_per_token = BytesPerToken()
         self._usual_tokens_per_s = usual_speed([])
 
@@ -95,24 +97,27 @@ class CostRouter(LeastBusyRouter):
         if chain is None:
             return super().choose(candidates, hints)
         self._usual_tokens_per_s = usual_speed(candidates)
-        matches = self._index.matches(chain)
+        matches = self.index.matches(chain)
+        usual_tokens_per_s = self._usual_tokens_per_s
         uncached_tokens = {
             n_links: self._uncached_tokens(chain, n_links) for n_links in {0, *matches.values()}
         }
-        held = matches.get
-        costs = [
-            ttft_s(agent, uncached_tokens[held(agent.link_id, 0)], self._usual_tokens_per_s)
-            for agent in candidates
-        ]
+        pinned = self.index.pinned(hints.pin) if hints.pin is not None else None
+        costs = []
+        for agent in candidates:
+            link_id = agent.link_id
+            n_links = matches.get(link_id, 0)
+            cost_s = ttft_s(agent, uncached_tokens[n_links], usual_tokens_per_s)
+            if self.index.n_held(link_id) >= agent.n_slots and link_id != pinned:
+                cost_s += self._displacement_s(agent, chain, n_links)
+            costs.append(cost_s)
         limit = min(costs) * NEARLY_EQUAL
         ties = [agent for agent, cost in zip(candidates, costs, strict=True) if cost <= limit]
         if len(ties) == 1:
             return ties[0]
-        if hints.pin is not None:
-            pinned = self._index.pinned(hints.pin)
-            for agent in ties:
-                if agent.link_id == pinned:
-                    return agent
+        for agent in ties:
+            if agent.link_id == pinned:
+                return agent
         return self._random.choice(ties)
 
     @override
@@ -126,14 +131,14 @@ class CostRouter(LeastBusyRouter):
         chain = lease.hints.chain
         if chain is None:
             return
-        n_links = self._index.match(lease.link_id, chain)
+        n_links = self.index.match(lease.link_id, chain)
         lease.cached_tokens = self._cached_tokens(chain, n_links)
         lease.prefill_tokens = self._uncached_tokens(chain, n_links)
         lease.ttft_s = ttft_s(lease.agent, lease.prefill_tokens, self._usual_tokens_per_s)
         lease.agent.pending_prefill_tokens += lease.prefill_tokens
-        self._index.expect(lease.link_id, chain)
+        self.index.expect(lease.link_id, chain)
         if lease.hints.pin is not None:
-            self._index.pin(lease.hints.pin, lease.link_id)
+            self.index.pin(lease.hints.pin, lease.link_id)
 
     @override
     def began(self, lease: Lease, prompt_tokens: int, cached_tokens: int) -> None:
@@ -145,8 +150,8 @@ class CostRouter(LeastBusyRouter):
         if missing > max(DOUBTFUL_TOKENS, DOUBTFUL_SHARE * lease.cached_tokens):
             held_bytes = cached_tokens * self._bytes_per_token.ratio
             n_held = sum(end <= held_bytes for end in chain.ends_bytes)
-            self._index.doubt(lease.link_id, chain, n_held + 1)
-        self._index.confirm(lease.link_id, chain)
+            self.index.doubt(lease.link_id, chain, n_held + 1)
+        self.index.confirm(lease.link_id, chain)
         self._set_pending(lease, max(0.0, float(prompt_tokens - cached_tokens)))
 
     @override
@@ -157,15 +162,15 @@ class CostRouter(LeastBusyRouter):
     def released(self, lease: Lease) -> None:
         self._set_pending(lease, 0.0)
         if lease.hints.chain is not None and not lease.has_begun:
-            self._index.expect_no_more(lease.link_id, lease.hints.chain)
+            self.index.expect_no_more(lease.link_id, lease.hints.chain)
 
     @override
     def reported(self, agent: AgentSlots, tips: Collection[int]) -> None:
-        self._index.report(agent.link_id, tips)
+        self.index.report(agent.link_id, tips)
 
     @override
     def forget(self, agent: AgentSlots) -> None:
-        self._index.forget(agent.link_id)
+        self.index.forget(agent.link_id)
 
     def _cached_tokens(self, chain: PrefixChain, n_links: int) -> float:
         return chain.ends_bytes[n_links - 1] / self._bytes_per_token.ratio if n_links else 0.0
@@ -174,11 +179,24 @@ class CostRouter(LeastBusyRouter):
         prompt_tokens = chain.n_bytes / self._bytes_per_token.ratio
         return max(1.0, prompt_tokens - self._cached_tokens(chain, n_links))
 
+    def _displacement_s(self, agent: AgentSlots, chain: PrefixChain, n_links: int) -> float:
+        """What the request costs whoever it pushes out of the agent's caches."""
+        if n_links and self.index.is_tip(agent.link_id, chain.hashes[n_links - 1]):
+            return 0.0
+        lost = lost_bytes(
+            self.index.n_held(agent.link_id),
+            self.index.mean_bytes(agent.link_id),
+            chain.ends_bytes[n_links - 1] if n_links else 0.0,
+            agent.n_slots,
+        )
+        speed = agent.prefill_tokens_per_s or self._usual_tokens_per_s
+        return lost / self._bytes_per_token.ratio / speed
+
     def _saved_s(self, agent: AgentSlots, chain: PrefixChain | None) -> float:
         """The prefill time that this agent's caches save a request."""
         if chain is None:
             return 0.0
-        n_links = self._index.match(agent.link_id, chain)
+        n_links = self.index.match(agent.link_id, chain)
         speed = agent.prefill_tokens_per_s or self._usual_tokens_per_s
         return self._cached_tokens(chain, n_links) / speed
 

@@ -71,6 +71,21 @@ def test_shared_system_prompt_does_not_send_everybody_to_one_agent() -> None:
     assert set(Counter(one.link_id for one in held).values()) == {4}
 
 
+def test_conversations_that_merely_begin_alike_fill_all_agents() -> None:
+    pool = make_pool()
+    agents = [add_agent(pool, n_slots=2) for _ in range(3)]
+    homes = Counter(serve(pool, conversation(str(name), 10)).link_id for name in range(12))
+    assert homes == Counter({agent.link_id: 4 for agent in agents})
+
+
+def test_short_requests_with_a_long_common_beginning_share_one_copy_of_it() -> None:
+    pool = make_pool()
+    for _ in range(3):
+        add_agent(pool, n_slots=2)
+    homes = {serve(pool, conversation(str(name))).link_id for name in range(12)}
+    assert len(homes) == 1
+
+
 def test_ties_do_not_always_go_to_the_first_agent() -> None:
     chosen: Counter[int] = Counter()
     for seed in range(200):

@@ -139,3 +139,13 @@ def test_pins_follow_the_conversation() -> None:
     index.pin(7, 1)
     index.pin(7, 2)
     assert index.pinned(7) == 2
+
+
+def test_agent_that_reports_is_not_doubted() -> None:
+    index = PrefixIndex()
+    for words in ((1, 2, 3), (1, 2, 4)):
+        index.expect(1, chain(*words))
+        index.confirm(1, chain(*words))
+    index.report(1, [chain(1, 2, 3).tip, chain(1, 2, 4).tip])
+    index.doubt(1, chain(1, 2, 3), 2)
+    assert index.match(1, chain(1, 2, 4)) == 3
