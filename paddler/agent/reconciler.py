@@ -55,7 +55,7 @@ from paddler.concurrency.mailbox import Mailbox
 from paddler.engine.errors import EngineError
 from paddler.messages.agents import Issue, ModelIssue
 from paddler.messages.link import ApplyState, Download
-from paddler.messages.state import ApplicableState, ModelReference
+from paddler.messages.state import ApplicableState, HuggingFaceModel, ModelReference
 
 __all__ = ["ModelFetcher", "Reconciler"]
 
@@ -277,7 +277,7 @@ class Reconciler:
             steps = int(fraction * _PROGRESS_STEPS)
             self._board.set_download(
                 Download(
-                    filename=path.name,
+                    filename=_display_name(state),
                     current_bytes=size_bytes * steps // _PROGRESS_STEPS,
                     total_bytes=size_bytes,
                     indeterminate=False,
@@ -336,6 +336,16 @@ def _engine_error(error: Exception) -> EngineError | None:
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error if isinstance(error, EngineError) else None
+
+
+def _display_name(state: ApplicableState) -> str:
+    """The model's file as the operator calls it: the cache's names say nothing."""
+    model = state.model
+    if not isinstance(model, ModelReference):
+        return "None"
+    if isinstance(model.HuggingFace, HuggingFaceModel):
+        return model.HuggingFace.filename
+    return model.path.rsplit("/", 1)[-1]
 
 
 def _model_path(state: ApplicableState) -> str:
