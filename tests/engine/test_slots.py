@@ -200,7 +200,7 @@ async def test_a_seed_reproduces_a_sampled_text(real_model_path: Path) -> None:
 
 
 async def test_a_prompt_longer_than_the_context_is_refused(real_model_path: Path) -> None:
-    async with opened(real_model_path, context_tokens=256) as (model, slots):
+    async with opened(real_model_path, context_tokens=256) as (_, slots):
         with pytest.raises(errors.PromptTooLong, match=r"257 tokens.*256"):
             await run(slots, EngineRequest(prompt_tokens=[5] * 257, max_tokens=1))
         fitting = EngineRequest(prompt_tokens=[5] * 255, max_tokens=10, ignore_end=True)
@@ -233,8 +233,9 @@ async def test_impossible_parameters_are_refused(
 
 
 async def _until_phase(slots: SlotEngine, phase: SlotPhase) -> None:
-    while not any(slot.phase is phase for slot in slots.stats().slots):
-        await trio.sleep(0.002)  # the native thread publishes; nothing announces a phase
+    # The native thread publishes phases; nothing announces them.
+    while not any(slot.phase is phase for slot in slots.stats().slots):  # noqa: ASYNC110
+        await trio.sleep(0.002)
 
 
 @pytest.mark.parametrize("phase", [SlotPhase.PREFILL, SlotPhase.DECODE])

@@ -11,7 +11,8 @@ from paddler.messages.generation import ConversationPrompt, ToolChoice
 from tests.support.llama_cpp import chat_template
 
 PROSE_THEN_CALLS = (
-    'root ::= "<|im_start|>assistant\\n" space ("<think>" until-4 "</think>")? until-9? tool-calls\n'
+    'root ::= "<|im_start|>assistant\\n" space ("<think>" until-4 "</think>")? until-9? '
+    "tool-calls\n"
     'tool-call ::= "<tool_call>" object "</tool_call>"\n'
     "tool-calls ::= (tool-call space)+\n"
 )
