@@ -169,7 +169,11 @@ def _describe(key: EngineKey, engine: Engine, model_path: str) -> ModelDescripti
         path=model_path,
         name=facts.metadata.get("general.name") or model_path,
         metadata=facts.metadata,
-        chat_template=key.chat_template_override or facts.chat_template,
+        chat_template=(
+            facts.chat_template
+            if key.chat_template_override is None
+            else key.chat_template_override
+        ),
         uses_chat_template_override=key.chat_template_override is not None,
         can_generate=facts.can_generate,
         can_embed=embedder is not None,

@@ -47,7 +47,9 @@ def chat_template_issues(
     if not engine.facts.can_generate:
         return []
     if engine.chat_error is not None:
-        source = chat_template_override or engine.facts.chat_template or ""
+        source = chat_template_override
+        if source is None:
+            source = engine.facts.chat_template or ""
         return [ChatTemplateIssue(str(engine.chat_error), model_path, source)]
     if engine.chat is None:
         return [ModelIssue("UnableToFindChatTemplate", model_path)]

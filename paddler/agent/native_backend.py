@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 from paddler.agent.engine_protocol import Engine, EngineOptions
+from paddler.engine.errors import Unsupported
 
 __all__ = ["NativeBackend"]
 
@@ -33,8 +34,16 @@ class NativeBackend:
         chat_template_override: str | None,
         on_progress: Callable[[float], None],
     ) -> AsyncGenerator[Engine, None]:
-        """Load a model; see `paddler.engine.engine.Engine.open`."""
-        from paddler.engine.engine import Engine as NativeEngine
+        """Load a model; see `paddler.engine.engine.Engine.open`.
+
+        Raises:
+            Unsupported: Also where the native library is missing.
+        """
+        try:
+            from paddler.engine.engine import Engine as NativeEngine
+        except ImportError as error:
+            message = f"this installation has no native engine: {error}"
+            raise Unsupported(message) from error
         from paddler.engine.settings import EngineSettings
 
         settings = EngineSettings(**dataclasses.asdict(options))
