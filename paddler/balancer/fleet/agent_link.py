@@ -89,6 +89,9 @@ class RequestSink(Protocol):
     def on_embeddings(self, frame: EmbeddingEvents) -> None:
         """Results of an embedding chunk."""
 
+    def on_load(self, report: LoadReport) -> None:
+        """The agent's slots as they are now."""
+
     def on_given_back(self, reason: str) -> None:
         """The agent will not finish the request: it handed it over, or it is lost."""
 
@@ -239,6 +242,8 @@ class AgentLink:
                 self._on_cache_report(self.record, message.tips)
             case LoadReport():
                 self.record.load = message
+                for sink in self._sinks.values():
+                    sink.on_load(message)
             case AgentStatus():
                 self.record.status = message
                 self._on_condition(self)

@@ -19,7 +19,7 @@ from paddler.balancer.generation.items import (
 from paddler.balancer.generation.progress import Pause
 from paddler.messages.embeddings import DocumentFailed, EmbeddingDocument, EmbeddingResult
 from paddler.messages.generation import GenerationEvent
-from paddler.messages.link import EmbeddingEvents
+from paddler.messages.link import EmbeddingEvents, LoadReport
 
 
 class ChunkProgress:
@@ -80,6 +80,9 @@ class ChunkProgress:
                 unanswered = DocumentFailed(document.id, "the agent left the document out")
                 self._answer(unanswered)
             self._end()
+
+    def on_load(self, report: LoadReport) -> None:
+        """Says nothing of embeddings."""
 
     def on_given_back(self, reason: str) -> None:
         """The agent will not finish it."""

@@ -3,7 +3,8 @@
 `Generations.run` is a task in the nursery of the connection that asked. It
 holds the slot lease; cancelling it cancels the request at the agent and frees
 the slot at once. The limit on silence between items is applied here and only
-here.
+here; a prompt whose prefill advances, as the agent's load reports tell, is not
+silent.
 """
 
 from __future__ import annotations

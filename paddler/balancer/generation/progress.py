@@ -24,7 +24,7 @@ from paddler.messages.generation import (
     TokenEvent,
     Usage,
 )
-from paddler.messages.link import EmbeddingEvents, Resume
+from paddler.messages.link import EmbeddingEvents, LoadReport, Resume
 
 GAPS_PER_REPORT = 64
 """How many gaps between tokens are told to the observer at a time."""
@@ -71,6 +71,8 @@ class GenerationProgress:
         self._pause = Pause.RUNNING
         self._changed = trio.Event()
         self._work: AgentWork | None = None
+        self._prefilling_slot: int | None = None
+        self._prefilled_tokens = 0
         self.start: GenerationStart | None = None
         self.outcome: RequestOutcome | None = None
         self.usage: Usage | None = None
@@ -97,6 +99,7 @@ class GenerationProgress:
     def begin(self, work: AgentWork) -> None:
         """An agent starts to work on it."""
         self._work = work
+        self._prefilling_slot = None
         self._pause = Pause.RUNNING
         self._changed = trio.Event()
         self.last_item_at = trio.current_time()
@@ -137,6 +140,16 @@ class GenerationProgress:
     def on_embeddings(self, frame: EmbeddingEvents) -> None:
         """Not asked for, and ignored."""
 
+    def on_load(self, report: LoadReport) -> None:
+        """A prompt that is being prefilled is a sign of life: a long one takes its time."""
+        slot = self._prefilling_slot
+        if slot is None or not 0 <= slot < len(report.slots):
+            return
+        cached_tokens = report.slots[slot].cached_tokens
+        if report.slots[slot].state == "prefill" and cached_tokens > self._prefilled_tokens:
+            self._prefilled_tokens = cached_tokens
+            self.last_item_at = trio.current_time()
+
     def on_given_back(self, reason: str) -> None:
         """The agent will not finish it."""
         if self._pause is Pause.RUNNING:
@@ -150,6 +163,8 @@ class GenerationProgress:
         self._outbox.close()
 
     def _take_beginning(self, event: GenerationStarted) -> None:
+        self._prefilling_slot = event.slot
+        self._prefilled_tokens = event.cached_prompt_tokens
         if self._work is not None:
             self._work.began(event)
         if not self._told_start:
@@ -178,6 +193,7 @@ class GenerationProgress:
     def _measure(self, now: float) -> None:
         if not self.made_progress:
             self.made_progress = True
+            self._prefilling_slot = None
             if self._work is not None:
                 self._work.prefilled()
         last, self._last_token_at = self._last_token_at, now

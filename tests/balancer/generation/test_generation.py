@@ -26,7 +26,7 @@ from paddler.messages.generation import (
     TokenClass,
     TokenEvent,
 )
-from paddler.messages.link import CancelRequest, Generate
+from paddler.messages.link import CancelRequest, Generate, LoadReport, SlotReport
 from tests.balancer.core import Core, desired_state, open_core
 from tests.support.scripted_agents import (
     ScriptedAgent,
@@ -237,6 +237,34 @@ async def test_silent_agent_is_a_504_after_the_item_timeout(autojump_clock: Mock
         assert items[-1].code == 504
         assert trio.current_time() - last_at == pytest.approx(30, abs=0.01)
         await agent.next_cancel()
+
+
+async def test_long_prefill_that_advances_is_not_silence(autojump_clock: MockClock) -> None:
+    async with (
+        open_core() as core,
+        connected(core.fleet, hello()) as [agent],
+        trio.open_nursery() as nursery,
+    ):
+        client = await ask(nursery, core)
+        request = await agent.next_generate()
+        await agent.events(request.request_id, GenerationStarted(0, 9000, 10))
+
+        async def report(cached_tokens: int) -> None:
+            slots = [SlotReport("prefill", cached_tokens)]
+            await agent.send(
+                LoadReport(slots=slots, generated_tokens_per_s=0.0, prompt_cache_bytes=0)
+            )
+
+        for step in range(1, 5):
+            await trio.sleep(20)
+            await report(10 + 100 * step)
+        stuck_at = trio.current_time()
+        await trio.sleep(20)
+        await report(410)
+        items = await client.rest()
+        assert isinstance(items[-1], GenerationError)
+        assert items[-1].code == 504
+        assert trio.current_time() - stuck_at == pytest.approx(30, abs=0.01)
 
 
 async def test_refusals_become_errors_and_failures_stay_events(autojump_clock: MockClock) -> None:
