@@ -136,7 +136,7 @@ void Engine::start_waiting() {
         replay_text(slot);
         // The copied keys and values move with the next llama_decode; nothing
         // else may touch either slot's memory before.
-        if (placement.copied) {
+        if (placement.copy_pending) {
             break;
         }
     }
@@ -234,6 +234,7 @@ void Engine::add_prompt_part(Slot &slot, int32_t n_tokens) {
 }
 
 void Engine::step() {
+    const Compute::Turn turn(model_.compute);
     const auto started = Clock::now();
     const QuietWhenExpected quiet(abort_);
     int32_t code = 0;
@@ -271,13 +272,13 @@ void Engine::after_decode(const BatchPart &part, Clock::time_point now) {
     }
 }
 
-// Brings every slot of the batch back to what it held before. A prompt goes
-// on from there; a generation that was decoding has lost its logits and ends.
+// Brings every slot of the batch back to a state that is known to be right. A
+// prompt goes on from there; a generation that was decoding has lost its logits and ends.
 void Engine::after_failed_decode(int32_t code) {
     const bool aborted = code == 2;
     for (const auto &part : parts_) {
         Slot &slot = *part.slot;
-        store_.roll_back(slot.seq, slot.state, static_cast<int32_t>(slot.state.tokens.size()));
+        store_.recover(slot.seq, slot.state);
         if (slot.is_free()) {
             continue;
         }

@@ -3,10 +3,10 @@
 #include "errors.h"
 #include "model.h"
 
-#include "common.h"
 #include "gguf.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 
 namespace paddler {
@@ -19,6 +19,11 @@ constexpr int32_t causal_ubatch_tokens = 512;
 // gains little speed, but costs memory for every token (see output_piece).
 constexpr int32_t preferred_batch_tokens = 512;
 constexpr int64_t logits_bytes_per_piece = 64 << 20;
+
+// While the model generates too: how long a piece of a causal model takes, and
+// what a piece is worth at least.
+constexpr double contended_piece_s = 0.05;
+constexpr double min_contended_tokens = 8.0;
 
 const pdl_embedder_params &checked(const pdl_model &model, const pdl_embedder_params &params) {
     const auto require = [](bool condition, const char *what) {
@@ -67,8 +72,8 @@ int32_t resolve_pooling(const pdl_model &model, int32_t requested) {
 
 } // namespace
 
-EmbeddingContext::EmbeddingContext(const pdl_model &model, const pdl_embedder_params &params) {
-    checked(model, params);
+EmbeddingContext::EmbeddingContext(const pdl_model &model, const pdl_embedder_params &params)
+    : compute_(model.compute), threads_(model.compute.threads(checked(model, params).n_threads)) {
     pooling_ = resolve_pooling(model, params.pooling_type);
     if (pooling_ == LLAMA_POOLING_TYPE_RANK && !may_have_classifier(model)) {
         throw Failure(PDL_UNSUPPORTED, "rank pooling needs a model with a classifier; this has none");
@@ -89,8 +94,7 @@ EmbeddingContext::EmbeddingContext(const pdl_model &model, const pdl_embedder_pa
     native.n_ctx = static_cast<uint32_t>(max_tokens_);
     native.n_batch = static_cast<uint32_t>(max_tokens_);
     native.n_seq_max = static_cast<uint32_t>(max_sequences_);
-    native.n_threads = native.n_threads_batch =
-        params.n_threads > 0 ? params.n_threads : std::max(common_cpu_get_num_math(), 1);
+    native.n_threads = native.n_threads_batch = resolve_threads(params.n_threads);
     native.embeddings = true;
     // Sequences share the cells: a batch holds max_tokens of them altogether.
     native.kv_unified = true;
@@ -122,6 +126,7 @@ EmbeddingContext::EmbeddingContext(const pdl_model &model, const pdl_embedder_pa
         throw Failure(PDL_INVALID_ARGUMENT,
                       "llama.cpp cannot make a context for embeddings with these parameters");
     }
+    threads_->attach(context_.get());
     batch_ = std::make_unique<OwnedBatch>(max_tokens_);
 }
 
@@ -142,7 +147,17 @@ EmbeddingContext::embed(const std::vector<const std::vector<int32_t> *> &documen
     }
 }
 
+size_t EmbeddingContext::next_piece(int32_t at_most) {
+    if (!compute_.take_contended()) {
+        return static_cast<size_t>(at_most);
+    }
+    const double affordable = std::max(tokens_per_s_ * contended_piece_s, min_contended_tokens);
+    return static_cast<size_t>(std::min(affordable, static_cast<double>(at_most)));
+}
+
 void EmbeddingContext::run(const std::vector<Item> &items, bool output) {
+    const Compute::Turn turn(compute_);
+    const auto started = std::chrono::steady_clock::now();
     llama_batch &native = batch_->native;
     native.n_tokens = static_cast<int32_t>(items.size());
     for (size_t i = 0; i < items.size(); i++) {
@@ -165,15 +180,18 @@ void EmbeddingContext::run(const std::vector<Item> &items, bool output) {
         throw Failure(PDL_DECODE_FAILED,
                       "llama.cpp could not compute a batch (code " + std::to_string(result) + ")");
     }
+    llama_synchronize(context_.get());
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - started;
+    tokens_per_s_ = static_cast<double>(items.size()) / std::max(taken.count(), 1e-6);
 }
 
-void EmbeddingContext::run_in_pieces(const std::vector<Item> &items, int32_t piece_tokens) {
-    const auto step = static_cast<size_t>(piece_tokens);
-    for (size_t from = 0; from < items.size(); from += step) {
-        const auto to = std::min(from + step, items.size());
+void EmbeddingContext::run_in_pieces(const std::vector<Item> &items) {
+    for (size_t from = 0; from < items.size();) {
+        const auto to = std::min(from + next_piece(causal_ubatch_tokens), items.size());
         run(std::vector<Item>(items.begin() + static_cast<std::ptrdiff_t>(from),
                               items.begin() + static_cast<std::ptrdiff_t>(to)),
             false);
+        from = to;
     }
 }
 
@@ -228,7 +246,7 @@ EmbeddingContext::embed_one_position(const std::vector<const std::vector<int32_t
         }
         pooled.push_back({tokens[chosen], static_cast<int32_t>(chosen), sequence});
     }
-    run_in_pieces(before, causal_ubatch_tokens);
+    run_in_pieces(before);
     run(pooled, true);
     std::vector<DocumentRows> rows;
     for (size_t i = 0; i < documents.size(); i++) {
@@ -247,6 +265,7 @@ EmbeddingContext::embed_every_token(const std::vector<const std::vector<int32_t>
     std::vector<std::vector<double>> sums(mean ? documents.size() : 0,
                                           std::vector<double>(n_floats, 0.0));
     std::vector<Item> piece;
+    size_t piece_tokens = next_piece(output_piece_tokens_);
     const auto flush = [&] {
         run(piece, true);
         for (size_t at = 0; at < piece.size(); at++) {
@@ -265,11 +284,12 @@ EmbeddingContext::embed_every_token(const std::vector<const std::vector<int32_t>
             }
         }
         piece.clear();
+        piece_tokens = next_piece(output_piece_tokens_);
     };
     for (size_t i = 0; i < documents.size(); i++) {
         for (size_t at = 0; at < documents[i]->size(); at++) {
             piece.push_back({(*documents[i])[at], static_cast<int32_t>(at), static_cast<int32_t>(i)});
-            if (piece.size() == static_cast<size_t>(output_piece_tokens_)) {
+            if (piece.size() == piece_tokens) {
                 flush();
             }
         }

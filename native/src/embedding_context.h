@@ -5,6 +5,7 @@
 // that llama.cpp computes for every output whether they are wanted or not.
 #pragma once
 
+#include "compute.h"
 #include "llama.h"
 #include "paddler_embeddings.h"
 
@@ -49,9 +50,10 @@ private:
         int32_t sequence;
     };
 
-    bool reads_in_pieces() const { return causal_; }
+    // Tokens of the next piece, so that generations do not wait long for their turn.
+    size_t next_piece(int32_t at_most);
     void run(const std::vector<Item> &items, bool output);
-    void run_in_pieces(const std::vector<Item> &items, int32_t piece_tokens);
+    void run_in_pieces(const std::vector<Item> &items);
     std::vector<DocumentRows> embed_at_once(const std::vector<const std::vector<int32_t> *> &documents);
     std::vector<DocumentRows> embed_one_position(
         const std::vector<const std::vector<int32_t> *> &documents);
@@ -70,6 +72,8 @@ private:
         llama_batch native;
     };
 
+    Compute &compute_;
+    std::shared_ptr<ThreadPool> threads_;
     std::unique_ptr<llama_context, FreeContext> context_;
     std::unique_ptr<OwnedBatch> batch_;
     std::atomic<bool> aborted_{false};
@@ -81,6 +85,7 @@ private:
     int32_t max_sequences_ = 0;
     int32_t shared_batch_tokens_ = 0;
     int32_t output_piece_tokens_ = 0; // outputs per llama_decode of a causal model
+    double tokens_per_s_ = 0.0;       // of the last pieces
 };
 
 } // namespace paddler

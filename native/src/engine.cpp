@@ -94,44 +94,7 @@ ContextPointer make_context(const pdl_model &model, const pdl_engine_params &par
     return context;
 }
 
-ggml_backend_reg_t cpu_registry() {
-    ggml_backend_dev_t device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
-    return device == nullptr ? nullptr : ggml_backend_dev_backend_reg(device);
-}
-
 } // namespace
-
-int32_t resolve_threads(int32_t n_threads) {
-    return n_threads > 0 ? n_threads : std::max(common_cpu_get_num_math(), 1);
-}
-
-ThreadPool::ThreadPool(int32_t n_threads) {
-    ggml_backend_reg_t registry = cpu_registry();
-    if (registry == nullptr) {
-        return;
-    }
-    using NewPool = ggml_threadpool *(*)(ggml_threadpool_params *);
-    const auto make = reinterpret_cast<NewPool>(ggml_backend_reg_get_proc_address(registry, "ggml_threadpool_new"));
-    if (make != nullptr) {
-        ggml_threadpool_params params = ggml_threadpool_params_default(n_threads);
-        pool_ = make(&params);
-    }
-}
-
-ThreadPool::~ThreadPool() {
-    if (pool_ != nullptr) {
-        using FreePool = void (*)(ggml_threadpool *);
-        const auto free_pool =
-            reinterpret_cast<FreePool>(ggml_backend_reg_get_proc_address(cpu_registry(), "ggml_threadpool_free"));
-        free_pool(pool_);
-    }
-}
-
-void ThreadPool::attach(llama_context *context) const {
-    if (pool_ != nullptr) {
-        llama_attach_threadpool(context, pool_, nullptr);
-    }
-}
 
 void Batch::add(llama_token token, llama_pos position, llama_seq_id seq, bool output) {
     const int32_t i = native_.n_tokens++;
@@ -143,7 +106,7 @@ void Batch::add(llama_token token, llama_pos position, llama_seq_id seq, bool ou
 }
 
 Engine::Engine(const pdl_model &model, const pdl_engine_params &params)
-    : model_(model), params_(checked(model, params)), threads_(resolve_threads(params.n_threads)),
+    : model_(model), params_(checked(model, params)), threads_(model.compute.threads(params.n_threads)),
       context_(make_context(model, params)), n_ctx_slot_(static_cast<int32_t>(llama_n_ctx_seq(context_.get()))),
       n_vocab_(llama_vocab_n_tokens(model.vocab)), events_(ring_capacity),
       store_(context_.get(), params.n_checkpoints), prompt_cache_(params.prompt_cache_bytes),
@@ -153,7 +116,7 @@ Engine::Engine(const pdl_model &model, const pdl_engine_params &params)
       arrivals_(slots_.size()), slot_infos_(slots_.size()) {
     // llama.cpp may round a slot's context up; what was asked for is the limit.
     n_ctx_slot_ = std::min(n_ctx_slot_, params.n_ctx_slot);
-    threads_.attach(context_.get());
+    threads_->attach(context_.get());
     llama_set_abort_callback(context_.get(), should_abort, this);
     for (size_t i = 0; i < slots_.size(); i++) {
         slots_[i].seq = static_cast<llama_seq_id>(i);

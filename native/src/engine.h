@@ -4,6 +4,7 @@
 // else runs on the decode thread, which alone touches the context.
 #pragma once
 
+#include "compute.h"
 #include "event_ring.h"
 #include "kv_store.h"
 #include "model.h"
@@ -28,24 +29,6 @@ struct ContextDeleter {
     void operator()(llama_context *context) const { llama_free(context); }
 };
 using ContextPointer = std::unique_ptr<llama_context, ContextDeleter>;
-
-// The CPU threads that compute the graphs; without them ggml starts new ones
-// for every graph.
-class ThreadPool {
-public:
-    explicit ThreadPool(int32_t n_threads);
-    ~ThreadPool();
-    ThreadPool(const ThreadPool &) = delete;
-    ThreadPool &operator=(const ThreadPool &) = delete;
-
-    void attach(llama_context *context) const;
-
-private:
-    ggml_threadpool *pool_ = nullptr;
-};
-
-// n_threads, or one per physical core if it is 0.
-int32_t resolve_threads(int32_t n_threads);
 
 class Batch {
 public:
@@ -113,7 +96,7 @@ private:
 
     const pdl_model &model_;
     pdl_engine_params params_;
-    ThreadPool threads_;
+    std::shared_ptr<ThreadPool> threads_;
     ContextPointer context_;
     int32_t n_ctx_slot_;
     int32_t n_vocab_;

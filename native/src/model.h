@@ -1,6 +1,7 @@
 // A loaded model, shared by engines, embedders and template sets.
 #pragma once
 
+#include "compute.h"
 #include "llama.h"
 #include "paddler_engine.h"
 
@@ -10,6 +11,7 @@ struct pdl_model {
     llama_model *model = nullptr;
     const llama_vocab *vocab = nullptr;
     std::string path;
+    mutable paddler::Compute compute; // shared by the model's contexts
 
     ~pdl_model() {
         if (model != nullptr) {
