@@ -19,26 +19,27 @@ KvStore::KvStore(llama_context *context, int32_t max_checkpoints)
                                                                              : Kind::plain;
 }
 
-bool KvStore::can_cut(int32_t pos_min, int32_t n_held, int32_t n_wanted) const {
-    if (n_wanted == n_held || n_wanted == 0) {
+bool KvStore::can_cut(int32_t pos_min, int32_t n_in_memory, int32_t n_wanted) const {
+    if (n_wanted == 0) {
         return true;
     }
     switch (kind_) {
     case Kind::plain:
         return true;
     case Kind::sliding_window:
-        // The next token looks back over the whole window.
+        // The next token looks back over the whole window. Also where nothing
+        // is cut: a failed batch may have taken the oldest positions.
         return pos_min <= std::max(0, n_wanted - window_);
     case Kind::recurrent:
-        return false;
+        return n_wanted == n_in_memory;
     }
     return false;
 }
 
-int32_t KvStore::reachable_from(int32_t pos_min, const SequenceState &state, int32_t n_wanted) const {
-    const auto n_held = static_cast<int32_t>(state.tokens.size());
-    n_wanted = std::min(n_wanted, n_held);
-    if (can_cut(pos_min, n_held, n_wanted)) {
+int32_t KvStore::reachable_from(int32_t pos_min, int32_t n_in_memory, const SequenceState &state,
+                                int32_t n_wanted) const {
+    n_wanted = std::min(n_wanted, static_cast<int32_t>(state.tokens.size()));
+    if (can_cut(pos_min, n_in_memory, n_wanted)) {
         return n_wanted;
     }
     for (auto checkpoint = state.checkpoints.rbegin(); checkpoint != state.checkpoints.rend(); ++checkpoint) {
@@ -50,11 +51,15 @@ int32_t KvStore::reachable_from(int32_t pos_min, const SequenceState &state, int
 }
 
 int32_t KvStore::reachable(llama_seq_id seq, const SequenceState &state, int32_t n_wanted) const {
-    return state.tokens.empty() ? 0 : reachable_from(pos_min(seq), state, n_wanted);
+    return state.tokens.empty() ? 0 : reachable_from(pos_min(seq), n_in_memory(seq), state, n_wanted);
 }
 
 int32_t KvStore::reachable_saved(const SequenceState &state, int32_t n_wanted) const {
-    return reachable_from(state.pos_min, state, n_wanted);
+    return reachable_from(state.pos_min, static_cast<int32_t>(state.tokens.size()), state, n_wanted);
+}
+
+int32_t KvStore::n_in_memory(llama_seq_id seq) const {
+    return llama_memory_seq_pos_max(memory_, seq) + 1;
 }
 
 int32_t KvStore::pos_min(llama_seq_id seq) const {
@@ -62,14 +67,22 @@ int32_t KvStore::pos_min(llama_seq_id seq) const {
 }
 
 int32_t KvStore::roll_back(llama_seq_id seq, SequenceState &state, int32_t n_wanted) {
-    const auto n_held = static_cast<int32_t>(state.tokens.size());
-    n_wanted = std::min(n_wanted, n_held);
-    const int32_t n_kept = state.tokens.empty() ? 0 : reachable_from(pos_min(seq), state, n_wanted);
+    return cut(seq, state, n_in_memory(seq), n_wanted);
+}
+
+void KvStore::recover(llama_seq_id seq, SequenceState &state) {
+    // llama.cpp takes the failed tokens' positions back, but a recurrent state
+    // may have advanced all the same: as if an unknown number were in memory.
+    cut(seq, state, INT32_MAX, static_cast<int32_t>(state.tokens.size()));
+}
+
+int32_t KvStore::cut(llama_seq_id seq, SequenceState &state, int32_t n_in_memory, int32_t n_wanted) {
+    const int32_t n_kept = state.tokens.empty() ? 0 : reachable_from(pos_min(seq), n_in_memory, state, n_wanted);
     if (n_kept == 0) {
         clear(seq, state);
         return 0;
     }
-    if (!can_cut(pos_min(seq), n_held, n_kept)) {
+    if (!can_cut(pos_min(seq), n_in_memory, n_kept)) {
         const auto checkpoint =
             std::find_if(state.checkpoints.begin(), state.checkpoints.end(),
                          [&](const Checkpoint &candidate) { return candidate.n_tokens == n_kept; });
@@ -80,7 +93,6 @@ int32_t KvStore::roll_back(llama_seq_id seq, SequenceState &state, int32_t n_wan
             return 0;
         }
     }
-    // Also without a cut: what a failed batch left behind it goes as well.
     if (!llama_memory_seq_rm(memory_, seq, n_kept, -1)) {
         clear(seq, state);
         return 0;
@@ -102,7 +114,7 @@ void KvStore::clear(llama_seq_id seq, SequenceState &state) {
 }
 
 bool KvStore::is_consistent(llama_seq_id seq, const SequenceState &state) const {
-    return llama_memory_seq_pos_max(memory_, seq) == static_cast<int32_t>(state.tokens.size()) - 1;
+    return n_in_memory(seq) == static_cast<int32_t>(state.tokens.size());
 }
 
 void KvStore::add_checkpoint(llama_seq_id seq, SequenceState &state) {
@@ -127,10 +139,17 @@ void KvStore::add_checkpoint(llama_seq_id seq, SequenceState &state) {
     state.checkpoints.push_back({n_tokens, std::move(data)});
 }
 
-void KvStore::copy(llama_seq_id from, const SequenceState &source, llama_seq_id to, SequenceState &target) {
-    llama_memory_seq_rm(memory_, to, -1, -1);
-    llama_memory_seq_cp(memory_, from, to, -1, -1);
-    target = source;
+bool KvStore::copy(llama_seq_id from, const SequenceState &source, llama_seq_id to, SequenceState &target) {
+    if (kind_ == Kind::plain) {
+        llama_memory_seq_rm(memory_, to, -1, -1);
+        llama_memory_seq_cp(memory_, from, to, -1, -1);
+        target = source;
+        return true;
+    }
+    // A checkpoint may have to be laid over the copy at once, and a pending one
+    // would then overwrite it.
+    restore(to, target, source, save(from));
+    return false;
 }
 
 size_t KvStore::saved_bytes(llama_seq_id seq) const {

@@ -47,6 +47,10 @@ public:
     // returned; 0 also when anything about the state is in doubt.
     int32_t roll_back(llama_seq_id seq, SequenceState &state, int32_t n_wanted);
 
+    // After a batch with this sequence failed or was aborted: keeps what can be
+    // proven to be right, possibly nothing.
+    void recover(llama_seq_id seq, SequenceState &state);
+
     void clear(llama_seq_id seq, SequenceState &state);
 
     // Whether llama.cpp's memory ends where the tokens say.
@@ -55,9 +59,9 @@ public:
     // Remembers the state after state.tokens.size() tokens.
     void add_checkpoint(llama_seq_id seq, SequenceState &state);
 
-    // Copies all of a sequence; the data moves with the next llama_decode, so
-    // neither may be overwritten by other means before that.
-    void copy(llama_seq_id from, const SequenceState &source, llama_seq_id to, SequenceState &target);
+    // Copies all of a sequence. True if the data moves only with the next
+    // llama_decode: neither may be overwritten by other means before that.
+    bool copy(llama_seq_id from, const SequenceState &source, llama_seq_id to, SequenceState &target);
 
     // The sequence's whole state in host memory; empty if it cannot be had.
     std::vector<uint8_t> save(llama_seq_id seq) const;
@@ -72,8 +76,10 @@ public:
 private:
     enum class Kind { plain, sliding_window, recurrent };
 
-    bool can_cut(int32_t pos_min, int32_t n_held, int32_t n_wanted) const;
-    int32_t reachable_from(int32_t pos_min, const SequenceState &state, int32_t n_wanted) const;
+    bool can_cut(int32_t pos_min, int32_t n_in_memory, int32_t n_wanted) const;
+    int32_t reachable_from(int32_t pos_min, int32_t n_in_memory, const SequenceState &state, int32_t n_wanted) const;
+    int32_t cut(llama_seq_id seq, SequenceState &state, int32_t n_in_memory, int32_t n_wanted);
+    int32_t n_in_memory(llama_seq_id seq) const;
 
     llama_context *context_;
     llama_memory_t memory_;

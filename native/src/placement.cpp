@@ -99,10 +99,10 @@ void Placer::vacate(Slot &slot, std::vector<uint64_t> &dropped) {
 
 Placement Placer::share(Slot &from, Slot &to, int32_t n_tokens, std::vector<uint64_t> &dropped) {
     vacate(to, dropped);
-    store_.copy(from.seq, from.state, to.seq, to.state);
+    const bool is_pending = store_.copy(from.seq, from.state, to.seq, to.state);
     to.state.owner = 0;
     const int32_t n_cached = store_.roll_back(to.seq, to.state, n_tokens);
-    return {&to, n_cached, n_cached > 0 ? PDL_CACHE_SHARED : PDL_CACHE_NONE, true};
+    return {&to, n_cached, n_cached > 0 ? PDL_CACHE_SHARED : PDL_CACHE_NONE, is_pending};
 }
 
 Placement Placer::restore(std::list<SavedSequence>::iterator entry, Slot &to, int32_t n_tokens,

@@ -19,7 +19,7 @@ struct Placement {
     Slot *slot;
     int32_t n_cached;
     pdl_cache_kind kind;
-    bool copied; // a copy is pending until the next llama_decode
+    bool copy_pending; // until the next llama_decode
 };
 
 class Placer {
