@@ -92,11 +92,14 @@ class RealBalancer(Program):
             START_TIMEOUT_S,
             "the balancer's start",
         )
-        self.inference_url = self._url("inference")
-        self.management_url = self._url("management")
+        self.inference_url = self.url("inference")
+        self.management_url = self.url("management")
 
-    def _url(self, service: str) -> str:
-        found = re.search(rf"service_started service={service} address=(\S+)", self.log)
+    def url(self, service: str) -> str:
+        """Where a service is; waits for its start."""
+        started = f"service_started service={service} address="
+        wait_for(lambda: self.has_logged(started), START_TIMEOUT_S, f"the start of {service}")
+        found = re.search(rf"{started}(\S+)", self.log)
         assert found is not None
         return f"http://{found[1]}"
 
