@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from paddler.messages.agents import ApplicationStatus
-from paddler.messages.link import Download, SlotReport
+from paddler.messages.link import Download
 
 SlotState = Literal["free", "prefill", "decode"]
 
@@ -64,11 +64,6 @@ class SlotView(msgspec.Struct, frozen=True, kw_only=True):
 
     state: SlotState
     cached_tokens: int
-
-    @classmethod
-    def of(cls, report: SlotReport) -> SlotView:
-        """The slot that an agent reported."""
-        return cls(state=report.state, cached_tokens=report.cached_tokens)
 
 
 class ModelView(msgspec.Struct, frozen=True, kw_only=True):

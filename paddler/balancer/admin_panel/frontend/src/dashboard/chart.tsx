@@ -73,13 +73,13 @@ function options(props: Props, box: HTMLElement): uPlot.Options {
     height: HEIGHT,
     legend: { show: false },
     cursor: { show: false },
-    padding: [8, 4, 0, 0],
+    padding: [8, 16, 0, 0],
     scales: {
       x: { time: true, range: (_plot, _min, max) => timeRange(max) },
       y: { range: (_plot, _min, max) => [0, Math.max(props.atLeast, (max ?? 0) * 1.1)] },
     },
     axes: [
-      { ...axis, space: 70, values: (_plot, ticks) => ticks.map(clock) },
+      { ...axis, size: 26, space: 70, values: (_plot, ticks) => ticks.map(clock) },
       { ...axis, size: 54, space: 36, values: (_plot, ticks) => ticks.map(props.format) },
     ],
     series: [

@@ -158,7 +158,7 @@ function StateForm({
           onChange={(parameters) => onDraft({ ...draft, parameters })}
         />
       </section>
-      <section class="card apply" aria-label="Changes">
+      <section class={hasChanges ? "card apply apply-waiting" : "card apply"} aria-label="Changes">
         <h2>Changes</h2>
         {hasChanges ? (
           <ChangesView changes={changes} lines={lines} />

@@ -6,7 +6,7 @@ const one = new Intl.NumberFormat("en", { maximumFractionDigits: 1, minimumFract
 export const count = (value: number): string => whole.format(value);
 
 export function rate(value: number): string {
-  return value >= 100 || value === 0 ? whole.format(value) : one.format(value);
+  return value >= 100 || Number.isInteger(value) ? whole.format(value) : one.format(value);
 }
 
 export function bytes(value: number): string {

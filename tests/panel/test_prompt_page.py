@@ -1,0 +1,118 @@
+"""Talking to the fleet, with the real model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from tests.panel.conftest import Fleet
+
+
+def open_prompt(page: Page, fleet: Fleet, max_tokens: int) -> None:
+    page.goto(fleet.panel_url + "/#/prompt")
+    page.get_by_label("Max tokens").fill(str(max_tokens))
+
+
+def send(page: Page, text: str) -> None:
+    page.get_by_role("textbox", name="Message").fill(text)
+    page.get_by_role("button", name="Send").click()
+
+
+def test_a_prompt_streams_and_is_stopped_half_way(page: Page, fleet: Fleet) -> None:
+    open_prompt(page, fleet, 900)
+    send(page, "Count from one to five hundred, in words.")
+    expect(page.get_by_test_id("answer-text")).not_to_be_empty()
+    page.get_by_role("button", name="Stop").click()
+
+    expect(page.get_by_test_id("answer")).to_have_attribute("data-ended", "stopped")
+    expect(page.get_by_test_id("stats")).to_contain_text("stopped")
+    fleet.balancer.wait_until_idle(10)
+
+
+def test_an_answer_tells_what_it_cost_and_who_gave_it(page: Page, fleet: Fleet) -> None:
+    open_prompt(page, fleet, 6)
+    send(page, "Say hello.")
+    stats = page.get_by_test_id("stats")
+    expect(stats).to_contain_text("shared, slot")
+    for fact in ("tokens", "tokens/s", "first after", "from cache"):
+        expect(stats).to_contain_text(fact)
+
+
+def test_a_conversation_survives_a_reload_and_can_be_exported(
+    page: Page, fleet: Fleet, tmp_path: Path
+) -> None:
+    open_prompt(page, fleet, 4)
+    send(page, "Remember me.")
+    expect(page.get_by_test_id("answer")).to_have_attribute("data-ended", "done")
+    page.reload()
+    expect(page.get_by_test_id("messages")).to_contain_text("Remember me.")
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export").click()
+    exported = tmp_path / "conversation.json"
+    download.value.save_as(exported)
+    conversation = json.loads(exported.read_text())
+    assert [message["role"] for message in conversation["messages"]] == ["user", "assistant"]
+
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_test_id("messages")).not_to_contain_text("Remember me.")
+
+
+def test_a_message_is_edited_and_an_answer_regenerated(page: Page, fleet: Fleet) -> None:
+    open_prompt(page, fleet, 4)
+    send(page, "First wording.")
+    answer = page.get_by_test_id("answer")
+    expect(answer).to_have_attribute("data-ended", "done")
+
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_label("Edited message").fill("Second wording.")
+    page.get_by_role("button", name="Send again").click()
+    expect(page.get_by_test_id("messages")).to_contain_text("Second wording.")
+    expect(page.get_by_test_id("messages")).not_to_contain_text("First wording.")
+    expect(answer).to_have_attribute("data-ended", "done")
+
+    page.get_by_role("button", name="Regenerate").click()
+    expect(answer).to_have_count(1)
+    expect(answer).to_have_attribute("data-ended", "done")
+
+
+def test_a_schema_constrains_the_answer(page: Page, fleet: Fleet) -> None:
+    open_prompt(page, fleet, 40)
+    page.get_by_text("Grammar and stop strings").click()
+    page.get_by_label("Constrain the answer").select_option("json_schema")
+    page.get_by_label("Schema", exact=True).fill('{"enum": ["heads", "tails"]}')
+    send(page, "Toss a coin.")
+    expect(page.get_by_test_id("answer")).to_have_attribute("data-ended", "done")
+    assert page.get_by_test_id("answer-text").inner_text().strip() in {'"heads"', '"tails"'}
+
+
+def test_mistakes_in_settings_are_told_before_anything_is_sent(page: Page, fleet: Fleet) -> None:
+    open_prompt(page, fleet, 4)
+    page.get_by_text("Tools", exact=True).click()
+    page.get_by_label("Tools (JSON)").fill("[{]")
+    expect(page.get_by_text("Tools are not valid JSON").first).to_be_visible()
+    send(page, "Hello.")
+    expect(page.get_by_test_id("answer")).to_have_count(0)
+    expect(page.get_by_role("textbox", name="Message")).to_have_value("Hello.")
+
+
+def test_a_raw_prompt_is_continued_and_copied_as_curl(page: Page, fleet: Fleet) -> None:
+    open_prompt(page, fleet, 4)
+    page.get_by_role("tab", name="Raw prompt").click()
+    page.get_by_label("Prompt", exact=True).fill("It's one, two,")
+    page.get_by_role("button", name="Continue it").click()
+    expect(page.get_by_test_id("answer")).to_have_attribute("data-ended", "done")
+    page.get_by_role("button", name="Copy as curl").click()
+    expect(page.get_by_text("Copied")).to_be_visible()
+
+
+def test_embeddings_show_how_similar_documents_are(page: Page, fleet: Fleet) -> None:
+    page.goto(fleet.panel_url + "/#/prompt")
+    page.get_by_role("tab", name="Embeddings").click()
+    page.get_by_role("button", name="Embed and compare").click()
+    table = page.get_by_test_id("similarity")
+    expect(table.locator("caption")).to_contain_text("640 dimensions")
+    expect(table.locator("td.heat")).to_have_count(9)
+    expect(table.locator("td.heat").first).to_have_text("1.000")
