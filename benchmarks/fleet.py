@@ -101,6 +101,7 @@ async def running_fleet(
     *,
     n_agents: int = 1,
     agent_flags: Sequence[str] = (),
+    agent_module: str = CLI,
     chat_template: str | None = None,
 ) -> AsyncGenerator[tuple[Balancer, list[Program]], None]:
     """A balancer with agents that serve the model of `shape` with its slots and threads each."""
@@ -108,7 +109,7 @@ async def running_fleet(
         agents = []
         for number in range(n_agents):
             name = f"agent-{number + 1}"
-            command = agent_command(balancer, shape, name, agent_flags)
+            command = agent_command(balancer, shape, name, agent_flags, agent_module)
             agents.append(await stack.enter_async_context(running(name, command, log_directory)))
         await balancer.put_state(desired_state(shape, chat_template=chat_template))
         await balancer.until_serving(n_agents)

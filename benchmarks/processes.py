@@ -64,6 +64,25 @@ class Program:
                     return
         raise self.failure("does not listen")
 
+    async def run_beside(self, command: Sequence[str]) -> bytes:
+        """Run another program to its end and return what it printed.
+
+        Raises:
+            ProgramFailed: This program ended meanwhile.
+            subprocess.CalledProcessError: The other one failed.
+        """
+        printed = b""
+        async with trio.open_nursery() as nursery:
+
+            async def watch() -> None:
+                await self.process.wait()
+                raise self.failure("ended")
+
+            nursery.start_soon(watch)
+            printed = (await trio.run_process(command, capture_stdout=True)).stdout
+            nursery.cancel_scope.cancel()
+        return printed
+
     def failure(self, what: str) -> ProgramFailed:
         """An error that says `what` and shows the end of the log."""
         lines = self.log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]

@@ -151,7 +151,8 @@ class FloodingAgent:
         if self._steps_per_s:
             began = time.monotonic()
             for number in range(n_steps):
-                await trio.sleep(began + number / self._steps_per_s - time.monotonic())
+                due_in_s = began + number / self._steps_per_s - time.monotonic()
+                await trio.sleep(max(0.0, due_in_s))
                 await self._stream.send_all(step)
         else:
             for _ in range(n_steps // _FRAMES_PER_WRITE):

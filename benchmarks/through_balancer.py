@@ -75,17 +75,17 @@ async def _flood(
     command += ["--management-port", str(balancer.management_port)]
     command += ["--agents", str(n_agents), "--slots", str(n_slots)]
     command += ["--tokens", str(n_tokens), "--steps-per-s", str(steps_per_s)]
-    async with running(f"scripted-{n_agents}x{n_slots}", command, logs):
+    async with running(f"scripted-{n_agents}x{n_slots}", command, logs) as agents:
         await balancer.until_serving(n_agents)
         body = msgspec.json.encode({"raw_prompt": "Go on:", "max_tokens": n_tokens}).decode()
         client = python_command("benchmarks.counting_client", "--path", RAW_PROMPT_PATH)
         client += ["--port", balancer.inference_url.rpartition(":")[2], "--body", body]
         client += ["--streams", str(n_agents * n_slots)]
         cpu_before, began = cpu_s(balancer.program.pid), time.perf_counter()
-        ended = await trio.run_process(client, capture_stdout=True)
+        printed = await agents.run_beside(client)
         seconds = time.perf_counter() - began
         used_s = cpu_s(balancer.program.pid) - cpu_before
-    found = msgspec.json.decode(ended.stdout)
+    found = msgspec.json.decode(printed)
     n_received = int(found["n_tokens"])
     if n_received != n_tokens * n_agents * n_slots:
         note(f"only {n_received} of {n_tokens * n_agents * n_slots} tokens arrived")
