@@ -269,9 +269,10 @@ class Link:
         while True:
             seen = await self._status.wait_past(seen)
             status = self._status.value
-            if sent is not None and _only_progress_differs(sent, status):
-                await trio.sleep(self._settings.download_report_interval_s)
-                status, seen = self._status.value, self._status.version
+            with trio.move_on_after(self._settings.download_report_interval_s):
+                while sent is not None and _only_progress_differs(sent, status):
+                    seen = await self._status.wait_past(seen)
+                    status = self._status.value
             if status != sent:
                 outbox.post_frame(status)
                 sent = status

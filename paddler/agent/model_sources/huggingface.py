@@ -11,6 +11,7 @@ and if another process holds it, that is reported instead.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -93,7 +94,8 @@ class HuggingFaceSource:
                     tell=tell,
                 )
             finally:
-                if not aborted.is_set():
+                # A thread that was left behind may outlive the event loop.
+                with contextlib.suppress(trio.RunFinishedError):
                     token.run_sync_soon(over.set)
 
         report(progress_of(filename, 0, None))
