@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -59,17 +59,21 @@ class Balancer:
                 await trio.sleep(_POLL_S)
         raise ProgramFailed(f"the agents do not serve: {agents}")
 
-    async def until_empty(self) -> None:
-        """Wait until no agent is left."""
+    async def until_agents(self, n_agents: int) -> None:
+        """Wait until exactly that many agents are connected."""
         while True:
-            if not await self.agents():
+            if len(await self.agents()) == n_agents:
                 return
             await trio.sleep(_POLL_S)
 
 
 @contextlib.asynccontextmanager
 async def running_balancer(
-    log_directory: Path, *, flags: Sequence[str] = (), module: str = CLI
+    log_directory: Path,
+    *,
+    flags: Sequence[str] = (),
+    module: str = CLI,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[Balancer, None]:
     """A balancer that lets requests wait as long as it takes."""
     inference_port, management_port = free_port(), free_port()
@@ -78,7 +82,7 @@ async def running_balancer(
     command += ["--management-addr", f"127.0.0.1:{management_port}"]
     command += ["--max-buffered-requests", "10000", "--buffered-request-timeout", "3600000"]
     command += ["--inference-item-timeout", "600000", *flags]
-    async with running("balancer", command, log_directory) as program:
+    async with running("balancer", command, log_directory, environment=environment) as program:
         await program.wait_until_listening(inference_port)
         await program.wait_until_listening(management_port)
         yield Balancer(program, inference_port, management_port)

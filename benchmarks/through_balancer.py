@@ -114,7 +114,7 @@ async def capacity(arguments: argparse.Namespace, logs: Path, *, steps_per_s: fl
                 )
             )
             note(f"{layout[0]} agents of {layout[1]} slots")
-            await balancer.until_empty()
+            await balancer.until_agents(0)
     pace = f"{steps_per_s:g} tokens/s each" if steps_per_s else "as fast as it goes"
     header = (
         "agents of slots",

@@ -1,0 +1,301 @@
+"""Mixed traffic for a while: does anything leak, is any request left without an outcome?
+
+    python -m benchmarks.soak --minutes 10
+
+A balancer and two agents serve streams, conversations, sockets and embeddings;
+clients leave in the middle, the state is swapped every half a minute, agents
+are stopped, killed and started again. At the end the traffic stops, and what
+the balancer then holds (tasks, descriptors, slots, buffered requests, memory)
+is compared with what it held before. Exit code 1 if anything is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+import trio
+
+from benchmarks.clients import RAW_PROMPT_PATH, paddler_stream
+from benchmarks.fleet import (
+    WATCHED,
+    Balancer,
+    agent_command,
+    desired_state,
+    running_balancer,
+)
+from benchmarks.model import EngineShape, add_model_options, chat_template, shape_from
+from benchmarks.processes import (
+    Program,
+    n_descriptors,
+    n_threads,
+    resident_bytes,
+    running,
+    stop,
+)
+from benchmarks.soak_traffic import CLIENTS, CUT, HUNG, Outcomes
+from benchmarks.tables import machine_line, markdown
+from benchmarks.watched import VARIABLE
+from paddler.messages.state import DesiredState
+
+_MIB = 1 << 20
+_SETTLE_S = 60.0
+_EXIT_S = 5.0
+_ALLOWED_GROWTH_MIB = 10.0
+_SAMPLE_S = 1.0
+_SETTLED_SAMPLE_S = 0.5
+_REFUSALS = {"502", "503", "504"}
+"""What a request may get while agents come and go; anything else is a failure."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """What a process holds at a moment."""
+
+    resident_mib: float
+    descriptors: int
+    threads: int
+    tasks: int
+
+    @classmethod
+    def of(cls, program: Program, tasks: Path) -> Sample:
+        """Read it from the kernel, and the tasks from the file that `watched` writes."""
+        counted = tasks.read_text() if tasks.is_file() else ""
+        return cls(
+            resident_bytes(program.pid) / _MIB,
+            n_descriptors(program.pid),
+            n_threads(program.pid),
+            int(counted or 0),
+        )
+
+
+@dataclasses.dataclass
+class Soak:
+    """One soak's parts and findings."""
+
+    balancer: Balancer
+    shape: EngineShape
+    logs: Path
+    arguments: argparse.Namespace
+    outcomes: Outcomes = dataclasses.field(default_factory=Outcomes)
+    problems: list[str] = dataclasses.field(default_factory=list)
+    n_swaps: int = 0
+    n_agents_stopped: int = 0
+
+    async def agent(self, number: int, source: random.Random) -> None:
+        """Run one agent after the other, each for a while; the first one stays."""
+        for generation in range(1_000_000):
+            name = f"agent-{number}-{generation}"
+            flags = ("--prompt-cache-bytes", str(64 * _MIB))
+            command = agent_command(self.balancer, self.shape, name, flags, WATCHED)
+            environment = {VARIABLE: str(self.logs / f"{name}.tasks")}
+            async with running(name, command, self.logs, environment=environment) as program:
+                if number == 1:
+                    await self._stay(program)
+                await trio.sleep(self.arguments.agent_s * source.uniform(0.5, 1.5))
+                await self._end(program, is_killed=source.random() < 0.5)
+            await trio.sleep(source.uniform(0.0, 5.0))
+
+    async def _stay(self, program: Program) -> None:
+        await program.process.wait()
+        self.problems.append(str(program.failure("died")))
+        await trio.sleep_forever()
+
+    async def _end(self, program: Program, *, is_killed: bool) -> None:
+        if program.process.returncode is not None:
+            self.problems.append(str(program.failure("died")))
+            return
+        self.n_agents_stopped += 1
+        if is_killed:
+            program.process.kill()
+            await program.process.wait()
+        else:
+            await self.stop_within_limit(program)
+
+    async def stop_within_limit(self, program: Program) -> None:
+        """Terminate; it has to be gone in time, with exit code 0."""
+        began = trio.current_time()
+        await stop(program.process)
+        took_s = trio.current_time() - began
+        if program.process.returncode != 0:
+            self.problems.append(str(program.failure(f"exited {program.process.returncode}")))
+        elif took_s > _EXIT_S:
+            self.problems.append(f"{program.name} took {took_s:.1f} s to stop")
+
+    async def swap(self, source: random.Random) -> None:
+        """Change the desired state again and again: parameters that need a reload, or not."""
+        while True:
+            await trio.sleep(self.arguments.swap_s * source.uniform(0.5, 1.5))
+            state = soak_state(self.shape)
+            parameters = msgspec.structs.replace(
+                state.inference_parameters,
+                context_size=source.choice((1024, 2048)),
+                temperature=source.choice((0.0, 0.8)),
+            )
+            await self.balancer.put_state(
+                msgspec.structs.replace(state, inference_parameters=parameters)
+            )
+            self.n_swaps += 1
+
+    async def traffic(self) -> None:
+        """All clients, for the time that is asked for."""
+        with trio.move_on_after(60 * self.arguments.minutes):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.swap, random.Random("swap"))
+                for client, n_clients in CLIENTS:
+                    for number in range(n_clients):
+                        source = random.Random(f"{client.__name__} {number}")
+                        url = self.balancer.inference_url
+                        nursery.start_soon(client, url, self.outcomes, source)
+
+    async def until_quiet(self) -> None:
+        """Wait until nothing runs; a slot or waiter that stays is a leak."""
+        shown = "nothing"
+        with trio.move_on_after(_SETTLE_S):
+            while True:
+                agents = await self.balancer.agents()
+                n_busy = sum(int(str(agent["slots_processing"])) for agent in agents)
+                n_buffered = await self.balancer.n_buffered()
+                if not n_busy and not n_buffered:
+                    return
+                shown = f"{n_busy} slots are taken, {n_buffered} requests wait"
+                await trio.sleep(0.2)
+        self.problems.append(f"without any client, {shown}")
+
+    def judge(self, before: Sample, middle: Sample, after: Sample) -> None:
+        """Note what grew; memory counts from the middle, when caches have filled."""
+        if after.tasks > before.tasks:
+            self.problems.append(f"the balancer has {after.tasks - before.tasks} tasks more")
+        if after.descriptors > before.descriptors:
+            n_more = after.descriptors - before.descriptors
+            self.problems.append(f"the balancer has {n_more} descriptors more")
+        growth_mib = after.resident_mib - middle.resident_mib
+        if growth_mib > _ALLOWED_GROWTH_MIB:
+            self.problems.append(f"the balancer grew by {growth_mib:.0f} MiB in the second half")
+        for (kind, outcome), count in sorted(self.outcomes.counts.items()):
+            is_good = outcome in ("done", "left") or outcome in _REFUSALS
+            is_good = outcome == "400" if kind == "nonsense" else is_good
+            if not is_good or outcome in (HUNG, CUT):
+                example = self.outcomes.examples.get((kind, outcome), "")
+                self.problems.append(f"{count} of {kind} ended as {outcome}: {example}")
+
+
+def soak_state(shape: EngineShape) -> DesiredState:
+    """Generation and embeddings at once."""
+    return desired_state(shape, chat_template=chat_template(), enable_embeddings=True)
+
+
+async def soak(arguments: argparse.Namespace) -> list[str]:
+    """Run it, print the tables, return the problems."""
+    shape = shape_from(arguments)
+    logs = Path(tempfile.mkdtemp(prefix="paddler-soak-"))
+    print(f"Logs are in {logs}.", file=sys.stderr)
+    tasks = logs / "balancer.tasks"
+    samples: list[Sample] = []
+
+    async def sample() -> None:
+        while True:
+            samples.append(Sample.of(balancer.program, tasks))
+            await trio.sleep(_SAMPLE_S)
+
+    async with running_balancer(
+        logs, flags=("--drain-timeout", "10000"), module=WATCHED, environment={VARIABLE: str(tasks)}
+    ) as balancer:
+        run = Soak(balancer, shape, logs, arguments)
+        await balancer.put_state(soak_state(shape))
+        async with trio.open_nursery() as steady:
+            steady.start_soon(run.agent, 1, random.Random("agent 1"))
+            await balancer.until_serving(1)
+            await warm_up(balancer)
+            before = await settled_sample(balancer.program, tasks)
+            async with trio.open_nursery() as churn:
+                churn.start_soon(run.agent, 2, random.Random("agent 2"))
+                churn.start_soon(sample)
+                await run.traffic()
+                await run.until_quiet()
+                churn.cancel_scope.cancel()
+            await balancer.until_agents(1)
+            after = await settled_sample(balancer.program, tasks)
+            steady.cancel_scope.cancel()
+        middle = samples[len(samples) // 2]
+        run.judge(before, middle, after)
+        await run.stop_within_limit(balancer.program)
+    print(outcome_table(run, arguments.minutes))
+    print(sample_table({"before": before, "half-time": middle, "after": after}))
+    print(machine_line())
+    return run.problems
+
+
+async def warm_up(balancer: Balancer) -> None:
+    """What is allocated once must not look like a leak."""
+    for _ in range(5):
+        body = {"raw_prompt": "Once upon a time", "max_tokens": 4}
+        await paddler_stream(balancer.inference_url, RAW_PROMPT_PATH, body)
+
+
+async def settled_sample(program: Program, tasks: Path) -> Sample:
+    """The least of several samples: our own requests must not count."""
+    samples = []
+    for _ in range(24):
+        await trio.sleep(_SETTLED_SAMPLE_S)
+        samples.append(Sample.of(program, tasks))
+    return Sample(
+        samples[-1].resident_mib,
+        min(sample.descriptors for sample in samples),
+        min(sample.threads for sample in samples),
+        min(sample.tasks for sample in samples),
+    )
+
+
+def outcome_table(run: Soak, minutes: float) -> str:
+    """Every kind of request and what became of it."""
+    counts = sorted(run.outcomes.counts.items())
+    rows = [[kind, outcome, str(count)] for (kind, outcome), count in counts]
+    title = (
+        f"{minutes:g} minutes, {run.n_swaps} swaps, {run.n_agents_stopped} agents stopped or killed"
+    )
+    return markdown(title, ("requests", "outcome", "count"), rows)
+
+
+def sample_table(samples: dict[str, Sample]) -> str:
+    """The balancer's process before, meanwhile and after."""
+    rows = [
+        [
+            name,
+            f"{sample.resident_mib:.1f}",
+            str(sample.descriptors),
+            str(sample.threads),
+            str(sample.tasks),
+        ]
+        for name, sample in samples.items()
+    ]
+    header = ("balancer", "resident MiB", "descriptors", "threads", "tasks")
+    return markdown("What the balancer holds", header, rows)
+
+
+def main() -> None:
+    """Parse the command line, run, judge."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_model_options(parser, n_slots=2, context=2048)
+    parser.set_defaults(threads=1)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--swap-s", type=float, default=30.0, help="mean time between swaps")
+    parser.add_argument("--agent-s", type=float, default=45.0, help="mean life of the second agent")
+    parser.add_argument("--quick", action="store_true", help="one minute: does it work at all")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.minutes, arguments.swap_s, arguments.agent_s = 1.0, 15.0, 20.0
+    problems = trio.run(soak, arguments)
+    for problem in problems:
+        print(f"PROBLEM: {problem}")
+    print(f"{len(problems)} problems." if problems else "No problems.")
+    sys.exit(1 if problems else 0)
+
+
+if __name__ == "__main__":
+    main()
