@@ -78,11 +78,19 @@ fmt: $(VENV)/.installed-dev
 sanitize: setup
 	$(BIN)/python tests/native/run_sanitized.py $(ARGS)
 
-bench-peers: $(VENV)/.build-tools
+# It requires other versions of packages than we do: an environment of its own.
+VLLM_ROUTER := $(VENV)/peers/bin/vllm-router
+$(VLLM_ROUTER): $(VENV)/.created
+	$(BIN)/python -m venv $(VENV)/peers
+	$(VENV)/peers/bin/python -m pip install -qq vllm-router
+
+bench-peers: $(VENV)/.build-tools $(VLLM_ROUTER)
 	@$(BIN)/python build.py peers
 
 bench: setup
-	PADDLER_PEERS_DIR="$$($(BIN)/python build.py peers)" $(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
+	PADDLER_PEERS_DIR="$$($(BIN)/python build.py peers)" \
+	PADDLER_VLLM_ROUTER="$(abspath $(wildcard $(VLLM_ROUTER)))" \
+	$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
 
 clean:
 	rm -rf $(VENV) dist paddler/engine/_native*.so
