@@ -34,7 +34,7 @@ from benchmarks.chat_traffic import (
     TrafficResult,
     hold_conversations,
 )
-from benchmarks.fleet import CLI, agent_has_flag, running_fleet
+from benchmarks.fleet import CLI, prompt_cache_flags, running_fleet
 from benchmarks.model import EngineShape, add_model_options, chat_template, shape_from
 from benchmarks.peers import PeerMissing, llama_server, nginx, vllm_router
 from benchmarks.processes import n_cores
@@ -91,13 +91,6 @@ async def our_fleet(
         chat_template=chat_template(),
     ) as (balancer, _):
         yield PaddlerChat(balancer.inference_url)
-
-
-def prompt_cache_flags(prompt_cache_mib: int) -> tuple[str, str]:
-    """How our agent is given host memory for prompts."""
-    if agent_has_flag("--prompt-cache-mib"):
-        return "--prompt-cache-mib", str(prompt_cache_mib)
-    return "--prompt-cache-bytes", str(prompt_cache_mib << 20)
 
 
 def system_named(

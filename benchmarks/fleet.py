@@ -138,9 +138,11 @@ def desired_state(
     )
 
 
-def agent_has_flag(flag: str) -> bool:
-    """Whether `paddler agent` knows `flag`; blocks."""
+def prompt_cache_flags(prompt_cache_mib: int) -> tuple[str, str]:
+    """How an agent is given host memory for prompts, in whichever unit it takes; blocks."""
     shown = subprocess.run(
         python_command(CLI, "agent", "--help"), capture_output=True, text=True, check=True
     )
-    return flag in shown.stdout.split()
+    if "--prompt-cache-mib" in shown.stdout.split():
+        return "--prompt-cache-mib", str(prompt_cache_mib)
+    return "--prompt-cache-bytes", str(prompt_cache_mib << 20)

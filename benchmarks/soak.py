@@ -16,6 +16,7 @@ import dataclasses
 import random
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,7 @@ from benchmarks.fleet import (
     Balancer,
     agent_command,
     desired_state,
+    prompt_cache_flags,
     running_balancer,
 )
 from benchmarks.model import EngineShape, add_model_options, chat_template, shape_from
@@ -48,6 +50,7 @@ _SETTLE_S = 60.0
 _EXIT_S = 5.0
 _ALLOWED_GROWTH_MIB = 10.0
 _SAMPLE_S = 1.0
+_PROMPT_CACHE_MIB = 64
 _SETTLED_SAMPLE_S = 0.5
 _REFUSALS = {"502", "503", "504"}
 """What a request may get while agents come and go; anything else is a failure."""
@@ -82,6 +85,7 @@ class Soak:
     shape: EngineShape
     logs: Path
     arguments: argparse.Namespace
+    agent_flags: Sequence[str]
     outcomes: Outcomes = dataclasses.field(default_factory=Outcomes)
     problems: list[str] = dataclasses.field(default_factory=list)
     n_swaps: int = 0
@@ -91,8 +95,7 @@ class Soak:
         """Run one agent after the other, each for a while; the first one stays."""
         for generation in range(1_000_000):
             name = f"agent-{number}-{generation}"
-            flags = ("--prompt-cache-bytes", str(64 * _MIB))
-            command = agent_command(self.balancer, self.shape, name, flags, WATCHED)
+            command = agent_command(self.balancer, self.shape, name, self.agent_flags, WATCHED)
             environment = {VARIABLE: str(self.logs / f"{name}.tasks")}
             async with running(name, command, self.logs, environment=environment) as program:
                 if number == 1:
@@ -195,6 +198,7 @@ async def soak(arguments: argparse.Namespace) -> list[str]:
     shape = shape_from(arguments)
     logs = Path(tempfile.mkdtemp(prefix="paddler-soak-"))
     print(f"Logs are in {logs}.", file=sys.stderr)
+    agent_flags = await trio.to_thread.run_sync(prompt_cache_flags, _PROMPT_CACHE_MIB)
     tasks = logs / "balancer.tasks"
     samples: list[Sample] = []
 
@@ -206,7 +210,7 @@ async def soak(arguments: argparse.Namespace) -> list[str]:
     async with running_balancer(
         logs, flags=("--drain-timeout", "10000"), module=WATCHED, environment={VARIABLE: str(tasks)}
     ) as balancer:
-        run = Soak(balancer, shape, logs, arguments)
+        run = Soak(balancer, shape, logs, arguments, agent_flags)
         await balancer.put_state(soak_state(shape))
         async with trio.open_nursery() as steady:
             steady.start_soon(run.agent, 1, random.Random("agent 1"))
