@@ -7,13 +7,14 @@ engine that does the same without a model. Methods raise `paddler.engine.errors`
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from paddler.engine.errors import BadTemplate
 from paddler.engine.requests import (
+    CacheKind,
     ClassMarker,
     EngineEvent,
     EngineRequest,
@@ -171,6 +172,10 @@ class EngineStats(Protocol):
     def prefill_tokens_per_s(self) -> float: ...
     @property
     def prompt_cache_bytes(self) -> int: ...
+    @property
+    def hits(self) -> Mapping[CacheKind, int]: ...
+    @property
+    def evictions(self) -> int: ...
 
 
 class Engine(Protocol):

@@ -15,7 +15,8 @@ from paddler.agent.outbox import Outbox
 from paddler.agent.reconciler import Reconciler
 from paddler.agent.status import StatusBoard
 from paddler.concurrency.latest import Latest
-from paddler.messages.link import CacheReport, LoadReport, SlotReport
+from paddler.engine.requests import CacheKind
+from paddler.messages.link import CacheCounts, CacheReport, LoadReport, SlotReport
 
 __all__ = ["report_load"]
 
@@ -66,6 +67,13 @@ def _report(stats: EngineStats, generated_tokens_per_s: float) -> LoadReport:
         slots=[_slot_report(slot.phase.value, slot.cached_tokens) for slot in stats.slots],
         generated_tokens_per_s=round(generated_tokens_per_s, 1),
         prompt_cache_bytes=stats.prompt_cache_bytes,
+        cache=CacheCounts(
+            n_missed=stats.hits[CacheKind.NONE],
+            n_from_slot=stats.hits[CacheKind.SLOT],
+            n_from_host=stats.hits[CacheKind.RAM],
+            n_shared=stats.hits[CacheKind.SHARED],
+            n_evictions=stats.evictions,
+        ),
     )
 
 

@@ -150,6 +150,9 @@ def make_core(settings: BalancerSettings) -> BalancerCore:
         requests_buffered=lambda: buffer.waiting.value,
     )
     metrics.watch(gauges)
+    metrics.watch_caches(
+        lambda: ((record.name, record.load) for record in fleet.records if record.load is not None)
+    )
     history = History(
         Readings(
             processing=gauges.slots_processing,

@@ -146,12 +146,26 @@ class SlotReport(msgspec.Struct, frozen=True, array_like=True):
     cached_tokens: int
 
 
+class CacheCounts(msgspec.Struct, frozen=True, array_like=True):
+    """Prompts by where their cached prefix came from, since the model was loaded.
+
+    `n_evictions` are conversations pushed out of host memory.
+    """
+
+    n_missed: int = 0
+    n_from_slot: int = 0
+    n_from_host: int = 0
+    n_shared: int = 0
+    n_evictions: int = 0
+
+
 class LoadReport(msgspec.Struct, frozen=True, tag="load", kw_only=True):
     """The slots now, sent at most a few times a second while they change."""
 
     slots: list[SlotReport]
     generated_tokens_per_s: float
     prompt_cache_bytes: int
+    cache: CacheCounts = CacheCounts()
 
 
 class CacheReport(msgspec.Struct, frozen=True, tag="cache"):

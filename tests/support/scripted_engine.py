@@ -208,6 +208,8 @@ class ScriptedEngine:
             n_generated_tokens=self.n_generated,
             prefill_tokens_per_s=100.0 if self.n_generated else 0.0,
             prompt_cache_bytes=0,
+            hits=dict.fromkeys(CacheKind, 0) | {CacheKind.NONE: len(self.requests)},
+            evictions=0,
         )
 
 

@@ -7,13 +7,15 @@ their names, and past `MAX_AGENT_LABELS` of them all others are one.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from paddler.balancer.dispatch.requests import RequestKind
 from paddler.balancer.generation.observer import BufferOutcome, RequestOutcome
+from paddler.balancer.metrics.cache_metrics import PromptCacheMetrics
 from paddler.messages.generation import Usage
+from paddler.messages.link import LoadReport
 
 MAX_AGENT_LABELS = 256
 _OTHER_AGENTS = "(other)"
@@ -95,6 +97,18 @@ class MetricsRegistry:
         ):
             gauge = Gauge(self._prefix + name, description, registry=self._registry)
             gauge.set_function(read)
+
+    def watch_caches(self, read: Callable[[], Iterable[tuple[str | None, LoadReport]]]) -> None:
+        """Expose what agents' prompt caches did; called once.
+
+        Args:
+            read: Tells the agents' names and last load reports.
+        """
+        metrics = PromptCacheMetrics(
+            self._prefix,
+            lambda: ((self._agent_label(name), report) for name, report in read()),
+        )
+        self._registry.register(metrics)
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""
