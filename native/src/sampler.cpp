@@ -3,6 +3,8 @@
 #include "errors.h"
 #include "log_ring.h"
 
+#include "common.h"
+
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
@@ -107,6 +109,37 @@ llama_sampler *make_grammar(const llama_vocab *vocab, const GrammarSpec &spec) {
     return grammar;
 }
 
+namespace {
+
+std::string joined_text(const llama_vocab *vocab, const std::vector<llama_token> &tokens) {
+    std::string text;
+    for (const llama_token token : tokens) {
+        text += common_token_to_piece(vocab, token, true);
+    }
+    return text;
+}
+
+// Tokens whose text is exactly `prefix`: some tokenizers put a space before
+// what they take for the start of a text.
+std::vector<llama_token> prefix_tokens(const llama_vocab *vocab, const std::string &prefix) {
+    auto tokens = common_tokenize(vocab, prefix, false, true);
+    if (joined_text(vocab, tokens) == prefix) {
+        return tokens;
+    }
+    if (!tokens.empty() && common_token_to_piece(vocab, tokens.front(), true) == " ") {
+        tokens.erase(tokens.begin());
+        return tokens;
+    }
+    // After another token the same text is no longer a start.
+    tokens = common_tokenize(vocab, "\n" + prefix, false, true);
+    while (!tokens.empty() && joined_text(vocab, tokens).size() > prefix.size()) {
+        tokens.erase(tokens.begin());
+    }
+    return tokens;
+}
+
+} // namespace
+
 Sampler::Sampler(const llama_vocab *vocab, SamplerParams params, int32_t context_tokens)
     : vocab_(vocab), n_vocab_(llama_vocab_n_tokens(vocab)), params_(std::move(params)),
       random_(params_.values.seed) {
@@ -124,12 +157,8 @@ Sampler::Sampler(const llama_vocab *vocab, SamplerParams params, int32_t context
     if (!params_.grammar.text.empty()) {
         grammar_.reset(make_grammar(vocab_, params_.grammar));
         if (!params_.grammar.prefix.empty()) {
-            const std::string &prefix = params_.grammar.prefix;
-            std::vector<llama_token> tokens(prefix.size() + 8);
-            const int32_t n = llama_tokenize(vocab_, prefix.data(), static_cast<int32_t>(prefix.size()), tokens.data(),
-                                             static_cast<int32_t>(tokens.size()), false, true);
-            for (int32_t i = 0; i < n; i++) {
-                llama_sampler_accept(grammar_.get(), tokens[static_cast<size_t>(i)]);
+            for (const llama_token token : prefix_tokens(vocab_, params_.grammar.prefix)) {
+                llama_sampler_accept(grammar_.get(), token);
             }
         }
     }
