@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +58,20 @@ def replaced_directory(target: Path) -> Iterator[Path]:
             fresh.replace(target)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
+
+
+def prune(directory: Path, keep: int) -> None:
+    """Keeps the `keep` folders of `directory` that were used last; see `mark_used`."""
+    folders = [path for path in directory.iterdir() if path.is_dir() and path.name[0] != "."]
+    folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for folder in folders[keep:]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def mark_used(folder: Path) -> None:
+    """Tells `prune` that the folder is of use; a cache that cannot be written is fine."""
+    with suppress(OSError):
+        os.utime(folder)
 
 
 def digest(parts: Iterable[str]) -> str:

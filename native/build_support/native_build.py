@@ -23,7 +23,16 @@ import cffi
 
 from cffi_build import write_module_source
 
-from .cache import cache_root, digest, locked, mirror, replaced_directory, tree_digest
+from .cache import (
+    cache_root,
+    digest,
+    locked,
+    mark_used,
+    mirror,
+    prune,
+    replaced_directory,
+    tree_digest,
+)
 from .errors import BuildError, disk_errors, disk_full
 from .pin import read_pin
 from .source import LlamaSource, obtain_source
@@ -39,6 +48,8 @@ if TYPE_CHECKING:
 NEEDED_BYTES = 500 << 20
 NINJA_PROGRESS = re.compile(r"\[(\d+)/(\d+)\] (.*)")
 SHOWN_LINES = 60
+# Ten megabytes each.
+KEPT_EXTENSIONS = 16
 # Changes when trees of older versions of this module cannot be used any more.
 TREE_FORMAT = "1"
 
@@ -171,7 +182,9 @@ def build_extension(root: Path, progress: Progress) -> Path:
             _check_that_nothing_is_missing(build.tree / "out" / name)
             with replaced_directory(finished) as fresh:
                 shutil.copy2(build.tree / "out" / name, fresh / name)
+            prune(finished.parent, KEPT_EXTENSIONS)
         progress.note(f"the native engine is built (llama.cpp {build.source.version})")
+    mark_used(finished)
     return finished / name
 
 
