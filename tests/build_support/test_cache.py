@@ -52,9 +52,8 @@ def test_a_mirror_leaves_unchanged_files_alone_and_drops_what_is_gone(tmp_path: 
 
 def test_a_directory_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "target"
-    with pytest.raises(RuntimeError), replaced_directory(target) as fresh:
-        write(fresh, half="1")
-        raise RuntimeError
+    with pytest.raises(FileNotFoundError), replaced_directory(target) as fresh:
+        (write(fresh, half="1") / "missing").read_text()
     assert list(tmp_path.iterdir()) == []
     with replaced_directory(target) as fresh:
         write(fresh, whole="1")
