@@ -154,9 +154,7 @@ async def test_markers_change_the_class_of_what_follows(real_model_path: Path) -
         ClassMarker(" eleven", TokenClass.REASONING, TokenClass.TOOL_CALL, emit=True),
     ]
     async with opened(real_model_path) as (model, slots):
-        outcome = await run_text(
-            model, slots, COUNTING, 6, markers=markers, keep_raw_text=True
-        )
+        outcome = await run_text(model, slots, COUNTING, 6, markers=markers, keep_raw_text=True)
     texts = dict.fromkeys(TokenClass, "")
     for tokens in outcome.tokens:
         texts[tokens.token_class] += tokens.text
@@ -302,9 +300,10 @@ async def test_a_second_turn_prefills_only_what_is_new(real_model_path: Path) ->
 
 
 async def test_a_conversation_returns_from_host_memory(real_model_path: Path) -> None:
-    async with opened(
-        real_model_path, n_slots=1, prompt_cache_bytes=256 * 1024 * 1024
-    ) as (model, slots):
+    async with opened(real_model_path, n_slots=1, prompt_cache_bytes=256 * 1024 * 1024) as (
+        model,
+        slots,
+    ):
         fox = await model.tokenize("A long story about a fox in the woods. " * 10)
         bear = await model.tokenize("Everything about bears and how they live. " * 10)
         await run(slots, EngineRequest(prompt_tokens=fox, max_tokens=2))
@@ -325,9 +324,7 @@ async def test_a_shared_beginning_is_copied_from_a_busy_slot(real_model_path: Pa
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run, slots, endless)
             await _until_phase(slots, SlotPhase.DECODE)
-            other = await run(
-                slots, EngineRequest(prompt_tokens=[*system, 5, 6, 7], max_tokens=2)
-            )
+            other = await run(slots, EngineRequest(prompt_tokens=[*system, 5, 6, 7], max_tokens=2))
             nursery.cancel_scope.cancel()
     assert other.started is not None
     assert other.started.cache_kind is CacheKind.SHARED

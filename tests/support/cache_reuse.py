@@ -45,6 +45,7 @@ class Conversation:
 
     token_ids: list[int]
     boundaries: list[int]
+    motif: list[int]
 
 
 @contextlib.asynccontextmanager
@@ -110,8 +111,12 @@ async def answer(
     return Answer(started, tokens, logprobs)
 
 
-def largest_difference(tested: Answer, reference: Answer) -> float:
-    """Between log-probabilities, up to the first position where the tokens part."""
+def largest_difference(tested: Answer, reference: Answer, least_logprob: float) -> float:
+    """Between log-probabilities, up to the first position where the tokens part.
+
+    Tokens that the reference finds less likely than `least_logprob` are left
+    out: their log-probabilities are mostly noise.
+    """
     largest = 0.0
     positions = zip(
         tested.token_ids,
@@ -122,7 +127,7 @@ def largest_difference(tested: Answer, reference: Answer) -> float:
     )
     for chosen, expected, ours, theirs in positions:
         for token, logprob in theirs.items():
-            if token in ours:
+            if token in ours and logprob >= least_logprob:
                 largest = max(largest, abs(ours[token] - logprob))
         if chosen != expected:
             # A near tie may fall either way; anything else is a wrong state.
@@ -138,6 +143,12 @@ class Traffic:
         vocabulary: Token ids that text is made of.
         longest_tokens: Conversations start over above this length.
         tolerance: Largest difference of log-probabilities that rounding explains.
+        least_logprob: See `largest_difference`.
+        motif_tokens: 0 for random text. Otherwise every conversation repeats a
+            motif of its own, that long: a model that copies is then sure of
+            the next token, and only the right state can tell it.
+        longest_turn: Tokens that a turn adds at most.
+        first_tokens: Length of a conversation's first message.
     """
 
     def __init__(
@@ -150,6 +161,10 @@ class Traffic:
         longest_tokens: int,
         tolerance: float,
         seed: int,
+        least_logprob: float = -100.0,
+        motif_tokens: int = 0,
+        longest_turn: int = 90,
+        first_tokens: int = 30,
     ) -> None:
         self._tested = tested
         self._reference = reference
@@ -157,7 +172,11 @@ class Traffic:
         self._vocabulary = vocabulary
         self._longest_tokens = longest_tokens
         self._tolerance = tolerance
-        self._system = self._text(60)
+        self._least_logprob = least_logprob
+        self._motif_tokens = motif_tokens
+        self._longest_turn = longest_turn
+        self._first_tokens = first_tokens
+        self._system = self._random_text(60)
         self._conversations = [self._fresh() for _ in range(n_conversations)]
         self.worst = 0.0
         self.hits: dict[CacheKind, int] = dict.fromkeys(CacheKind, 0)
@@ -185,7 +204,7 @@ class Traffic:
                     nursery.start_soon(self._cancelled, self._random.choice(self._conversations))
             for conversation, tested, reference in answers:
                 self.hits[tested.started.cache_kind] += 1
-                difference = largest_difference(tested, reference)
+                difference = largest_difference(tested, reference, self._least_logprob)
                 self.worst = max(self.worst, difference)
                 assert difference <= self._tolerance, (
                     f"log-probabilities differ by {difference} after reusing "
@@ -197,10 +216,9 @@ class Traffic:
     def _next_turn(self, conversation: Conversation) -> None:
         if len(conversation.token_ids) > self._longest_tokens:
             fresh = self._fresh()
-            conversation.token_ids, conversation.boundaries = (
-                fresh.token_ids,
-                fresh.boundaries,
-            )
+            conversation.token_ids = fresh.token_ids
+            conversation.boundaries = fresh.boundaries
+            conversation.motif = fresh.motif
             return
         kind = self._random.random()
         if kind < 0.15 and len(conversation.boundaries) > 1:
@@ -214,17 +232,25 @@ class Traffic:
         elif kind < 0.4:
             return  # the same prompt again
         conversation.boundaries.append(len(conversation.token_ids))
-        conversation.token_ids += self._text(self._random.randrange(1, 90))
+        n_tokens = self._random.randrange(1, self._longest_turn)
+        conversation.token_ids += self._text(conversation.motif, n_tokens)
 
     async def _cancelled(self, conversation: Conversation) -> None:
-        prompt = [*conversation.token_ids, *self._text(40)]
+        prompt = [*conversation.token_ids, *self._random_text(40)]
         with trio.move_on_after(self._random.random() * 0.03):
             await answer(self._tested, prompt, [], 50)
 
     def _fresh(self) -> Conversation:
         begins_alike = self._random.random() < 0.7
-        start = list(self._system) if begins_alike else self._text(20)
-        return Conversation(start + self._text(30), [len(start)])
+        start = list(self._system) if begins_alike else self._random_text(20)
+        motif = self._random_text(self._motif_tokens)
+        first = self._text(motif, self._first_tokens)
+        return Conversation(start + first, [len(start)], motif)
 
-    def _text(self, n_tokens: int) -> list[int]:
+    def _text(self, motif: list[int], n_tokens: int) -> list[int]:
+        if not motif:
+            return self._random_text(n_tokens)
+        return (motif * (n_tokens // len(motif) + 1))[:n_tokens]
+
+    def _random_text(self, n_tokens: int) -> list[int]:
         return self._random.choices(self._vocabulary, k=n_tokens)
