@@ -3,8 +3,8 @@
 A model's id is its file's name without `.gguf`. It also answers to the file's
 name, to the reference that the desired state gives (path, URL,
 `repository/file@revision`), to the repository, and to the name in its
-metadata; case does not matter. A request without a model means the one that is
-served.
+metadata; case does not matter. `default`, like a request without a model, means
+the one that is served.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ def _without_revision(reference: str) -> str:
     if "://" in reference or reference.startswith("/"):
         return reference
     return reference.rpartition("@")[0] or reference
+
+
+DEFAULT_MODEL = "default"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,7 +76,7 @@ def check_model(fleet: Fleet, asked: str | None, *, accept_any: bool) -> None:
     Raises:
         ModelNotFound: Other models are served.
     """
-    if not asked or accept_any:
+    if not asked or asked == DEFAULT_MODEL or accept_any:
         return
     models = served_models(fleet)
     if models and not any(model.answers_to(asked) for model in models):
