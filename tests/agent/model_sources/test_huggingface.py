@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from huggingface_hub import constants
 from huggingface_hub import errors as hub
 
 from paddler.agent.model_sources import errors
@@ -159,6 +160,20 @@ async def test_hub_that_is_away_is_unreachable(tmp_path: Path) -> None:
     await listener.aclose()
     source = HuggingFaceSource(endpoint=f"http://127.0.0.1:{port}", cache_dir=tmp_path)
     assert type(await failure(source)) is errors.DownloadServerIsUnreachable
+
+
+async def test_offline_what_is_cached_is_found_and_nothing_else(
+    server: FileServer, source: HuggingFaceSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.behaviours[TARGET] = hub_file(CONTENT)
+    path, _ = await fetch(source)
+    n_requests = len(server.requests)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    again, _ = await fetch(source)
+    assert again == path
+    other = HuggingFaceModel("org/repo", "other.gguf", "main")
+    assert type(await failure(source, other)) is errors.DownloadServerIsUnreachable
+    assert len(server.requests) == n_requests
 
 
 async def test_file_of_a_commit_needs_no_hub_once_it_is_cached(
