@@ -16,6 +16,7 @@ from paddler.cli.main import load_command
 CONTRACT = {
     "--inference-addr": "127.0.0.1:8061",
     "--management-addr": "127.0.0.1:8060",
+    "--web-admin-panel-addr": None,
     "--buffered-request-timeout": "10000",
     "--max-buffered-requests": "30",
     "--inference-item-timeout": "30000",
@@ -57,6 +58,7 @@ def test_the_defaults_are_the_contracts() -> None:
     assert settings.state_database == "memory://"
     assert settings.metrics_prefix == "paddler_"
     assert settings.statsd is None
+    assert settings.panel is None
     assert settings.inference_cors_origins == frozenset()
 
 
@@ -112,3 +114,15 @@ def test_environment_variables_reach_the_settings_and_flags_win() -> None:
     assert settings.max_buffered_requests == 6
     assert settings.inference_item_timeout_s == 0.7
     assert settings.management_cors_origins == {"https://a.example", "https://b.example"}
+
+
+def test_the_panels_flags_reach_the_settings() -> None:
+    panel = settings_of(
+        "--web-admin-panel-addr=0.0.0.0:8062",
+        "--web-admin-panel-inference-url=/inference",
+        "--web-admin-panel-management-url=https://manage.example",
+    ).panel
+    assert panel is not None
+    assert str(panel.address) == "0.0.0.0:8062"
+    assert panel.inference_url == "/inference"
+    assert panel.management_url == "https://manage.example"

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from build_support.panel_build import frontend_tree
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from build_support.panel_build import frontend_tree
 from paddler.balancer.admin_panel.assets import ASSETS
 from tests.support.real_programs import Programs, RealBalancer, gemma_state, programs
 

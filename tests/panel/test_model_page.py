@@ -81,9 +81,7 @@ def test_one_field_takes_every_kind_of_reference(
     expect(page.locator(".field", has=field)).to_contain_text(understood)
 
 
-def test_limits_of_parameters_are_told_and_nothing_can_be_applied(
-    page: Page, fleet: Fleet
-) -> None:
+def test_limits_of_parameters_are_told_and_nothing_can_be_applied(page: Page, fleet: Fleet) -> None:
     page.goto(fleet.panel_url + "/#/model")
     page.get_by_label("Top p").fill("1.5")
     expect(page.get_by_text("From 0 to 1.")).to_be_visible()

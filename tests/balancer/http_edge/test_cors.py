@@ -77,3 +77,36 @@ async def test_options_without_a_preflight_lists_the_methods() -> None:
     answer = await exchange(CorsPolicy(), "OPTIONS", "/thing", {})
     assert answer.status_code == 204
     assert answer.headers["Allow"] == "OPTIONS, PUT"
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "is_allowed"),
+    [
+        ("http://box:8062", "box:8060", True),
+        ("https://box:8062", "box:8060", True),
+        ("http://BOX:8062", "box:8060", True),
+        ("http://[::1]:8062", "[::1]:8060", True),
+        ("http://box:9999", "box:8060", False),
+        ("http://box", "box:8060", False),
+        ("http://evil.example:8062", "box:8060", False),
+        ("http://box.evil.example:8062", "box:8060", False),
+        ("http://box:8062", None, False),
+        ("http://box:port", "box:8060", False),
+        ("null", "box:8060", False),
+        ("http://:8062", ":8060", False),
+    ],
+)
+def test_the_panels_port_of_the_same_host_is_allowed(
+    origin: str, host: str | None, is_allowed: bool
+) -> None:
+    policy = CorsPolicy(sibling_port=8062)
+    allowed = ("Access-Control-Allow-Origin", origin) in policy.headers(origin, host)
+    assert allowed is is_allowed
+    preflight = policy.preflight("OPTIONS", origin, "PUT", host)
+    assert preflight is not None
+    assert preflight.status == (204 if is_allowed else 403)
+
+
+def test_a_sibling_on_a_default_port_is_recognised() -> None:
+    policy = CorsPolicy(sibling_port=80)
+    assert ("Access-Control-Allow-Origin", "http://box") in policy.headers("http://box", "box:8060")

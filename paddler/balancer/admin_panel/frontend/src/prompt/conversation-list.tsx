@@ -19,12 +19,12 @@ export function ConversationList({ isBusy }: { isBusy: boolean }) {
           </option>
         ))}
       </select>
-      <button type="button" class="button" disabled={isBusy} onClick={() => choose(null)}>
+      <button type="button" class="button small" disabled={isBusy} onClick={() => choose(null)}>
         New
       </button>
       <button
         type="button"
-        class="button"
+        class="button small"
         disabled={chosen === null}
         onClick={() => chosen !== null && exportConversation(chosen)}
       >
@@ -32,7 +32,7 @@ export function ConversationList({ isBusy }: { isBusy: boolean }) {
       </button>
       <button
         type="button"
-        class="button"
+        class="button small"
         disabled={isBusy || chosen === null}
         onClick={() => chosen !== null && forget(chosen.id)}
       >
