@@ -90,7 +90,8 @@ def test_what_is_generated_always_fits(
     assert max_tokens is None or n_tokens <= max_tokens
 
 
-@given(st.from_type(Sampling))
+# JSON has no NaN, and nothing equals it.
+@given(st.from_type(Sampling).filter(lambda sampling: "nan" not in repr(sampling)))
 def test_what_the_request_sets_counts_and_the_rest_is_the_fleets(own: Sampling) -> None:
     fleet = InferenceParameters()
     resolved = resolve_sampling(fleet, own, random_seed=99)
