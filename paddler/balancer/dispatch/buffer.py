@@ -28,8 +28,8 @@ class Buffer:
             Requests that held a slot already do not count, and wait also with
             0: there are never more of them than there were slots.
         timeout_s: Longest wait, in seconds.
-        max_overtakes: How often a waiter may be overtaken by one for whose
-            prompt the freed slot's agent is better prepared; 0: never.
+        max_overtakes: How often a waiter may be passed over when the freed
+            slot's agent is not the one that has its prompt cached; 0: never.
     """
 
     def __init__(

@@ -24,8 +24,8 @@ from paddler.balancer.dispatch.slot_pool import AgentSlots, Lease, Router, Waite
 NEARLY_EQUAL = 1.01
 """Costs within this factor of the best are a tie."""
 
-WORTH_OVERTAKING_S = 0.1
-"""A later waiter goes first only if its prefill becomes this much shorter by it."""
+WORTH_WAITING_FOR_S = 0.1
+"""A waiter is passed over only if another agent's caches save it this much more prefill."""
 
 DOUBTFUL_SHARE = 0.5
 DOUBTFUL_TOKENS = 128
@@ -122,9 +122,10 @@ class CostRouter(LeastBusyRouter):
 
     @override
     def pick_waiter(self, agent: AgentSlots, waiters: Sequence[Waiter]) -> int:
-        saved_s = [self._saved_s(agent, waiter.hints.chain) for waiter in waiters]
-        best = max(saved_s)
-        return saved_s.index(best) if best > saved_s[0] + WORTH_OVERTAKING_S else 0
+        for position, waiter in enumerate(waiters):
+            if self._lost_s(agent, waiter.hints.chain) <= WORTH_WAITING_FOR_S:
+                return position
+        return 0
 
     @override
     def granted(self, lease: Lease) -> None:
@@ -192,13 +193,17 @@ class CostRouter(LeastBusyRouter):
         speed = agent.prefill_tokens_per_s or self._usual_tokens_per_s
         return lost / self._bytes_per_token.ratio / speed
 
-    def _saved_s(self, agent: AgentSlots, chain: PrefixChain | None) -> float:
-        """The prefill time that this agent's caches save a request."""
+    def _lost_s(self, agent: AgentSlots, chain: PrefixChain | None) -> float:
+        """The prefill time that a request loses if it is served here and not where it is cached."""
         if chain is None:
             return 0.0
-        n_links = self.index.match(agent.link_id, chain)
+        matches = self.index.matches(chain)
+        if not matches:
+            return 0.0
+        here_tokens = self._cached_tokens(chain, matches.get(agent.link_id, 0))
+        best_tokens = self._cached_tokens(chain, max(matches.values()))
         speed = agent.prefill_tokens_per_s or self._usual_tokens_per_s
-        return self._cached_tokens(chain, n_links) / speed
+        return (best_tokens - here_tokens) / speed
 
     @staticmethod
     def _set_pending(lease: Lease, tokens: float) -> None:

@@ -181,34 +181,80 @@ def test_named_conversation_breaks_ties() -> None:
     assert len(homes) == 1
 
 
-def test_freed_slot_goes_to_the_waiter_it_is_prepared_for_within_bounds() -> None:
+def busy_pair(pool: SlotPool) -> tuple[Lease, Lease]:
+    """Two agents of one slot each, both leased to short requests."""
+    for _ in range(2):
+        add_agent(pool, n_slots=1, speed=100.0)
+    return lease(pool, None), lease(pool, None)
+
+
+def put(pool: SlotPool, agent: AgentSlots, chain: PrefixChain) -> None:
+    """Let `agent` hold the prompt of `chain`."""
+    router = pool._router
+    assert isinstance(router, CostRouter)
+    router.index.expect(agent.link_id, chain)
+    router.index.confirm(agent.link_id, chain)
+
+
+def test_waiter_is_passed_over_while_its_conversation_is_elsewhere_within_bounds() -> None:
     pool = make_pool(max_overtakes=2)
-    add_agent(pool, n_slots=1, speed=100.0)
-    known = [conversation(f"known {n}", 4) for n in range(4)]
-    for chain in known:
-        serve(pool, chain)
-    running = lease(pool, conversation("running"))
-    stranger = wait(pool, conversation("stranger", 4, Message("system", "other")))
-    friends = [wait(pool, chain) for chain in known]
+    here, there = busy_pair(pool)
+    put(pool, here.agent, conversation("system prompt"))
+    put(pool, there.agent, conversation("first", 5))
+    first = wait(pool, conversation("first", 6))
+    others = [wait(pool, conversation(f"other {n}", 5)) for n in range(4)]
+    pool.release(here)
     order: list[Waiter] = []
-    pool.release(running)
     while len(order) < 5:
-        [served] = [w for w in (stranger, *friends) if w.lease is not None and w not in order]
+        [served] = [w for w in (first, *others) if w.lease is not None and w not in order]
         order.append(served)
         assert served.lease is not None
         pool.release(served.lease)
-    assert order.index(stranger) == 2
-    assert [w for w in order if w is not stranger] == friends
+    assert order == [*others[:2], first, *others[2:]]
+
+
+def test_waiter_that_was_passed_over_gets_the_slot_where_its_conversation_is() -> None:
+    pool = make_pool(max_overtakes=4)
+    here, there = busy_pair(pool)
+    put(pool, here.agent, conversation("system prompt"))
+    put(pool, there.agent, conversation("first", 5))
+    first = wait(pool, conversation("first", 6))
+    second = wait(pool, conversation("second", 5))
+    pool.release(here)
+    assert first.lease is None
+    assert second.lease is not None
+    pool.release(there)
+    assert first.lease is not None
+    assert first.lease.agent is there.agent
+
+
+def test_waiters_that_lose_nothing_keep_their_order() -> None:
+    pool = make_pool(max_overtakes=4)
+    here, there = busy_pair(pool)
+    put(pool, here.agent, conversation("third", 20))
+    for agent in (here.agent, there.agent):
+        put(pool, agent, conversation("everybody's"))
+    waiters = [wait(pool, conversation(name, 20)) for name in ("first", "second", "third")]
+    pool.release(here)
+    assert [waiter.lease is not None for waiter in waiters] == [True, False, False]
+
+
+def test_nobody_is_passed_over_if_nobody_else_could_use_the_slot_better() -> None:
+    pool = make_pool(max_overtakes=4)
+    here, there = busy_pair(pool)
+    put(pool, there.agent, conversation("a", 5))
+    waiters = [wait(pool, conversation("a", 6)), wait(pool, conversation("a", 7))]
+    pool.release(here)
+    assert waiters[0].lease is not None
 
 
 def test_without_overtaking_the_order_is_strict() -> None:
     pool = make_pool(max_overtakes=0)
-    add_agent(pool, n_slots=1)
-    serve(pool, conversation("known", 6))
-    running = lease(pool, conversation("running"))
-    first = wait(pool, conversation("stranger", 4, Message("system", "other")))
-    second = wait(pool, conversation("known", 7))
-    pool.release(running)
+    here, there = busy_pair(pool)
+    put(pool, there.agent, conversation("first", 5))
+    first = wait(pool, conversation("first", 6))
+    second = wait(pool, conversation("second", 5))
+    pool.release(here)
     assert first.lease is not None
     assert second.lease is None
 
