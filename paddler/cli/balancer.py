@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 
 import click
@@ -24,7 +25,17 @@ from paddler.version import paddler_version
 _MILLISECONDS = click.IntRange(min=1)
 _COUNT = click.IntRange(min=1)
 
+_BROWSER_URL = re.compile(r"https?://[^\s/;,?#]+(/[^\s;,?#]*)?|/[^\s;,?#]*")
+
 _option = functools.partial(click.option, show_default=True, show_envvar=True)
+
+
+def _browser_url(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
+    """A URL as browsers take it, or a path on the panel's own host."""
+    if url is None or _BROWSER_URL.fullmatch(url):
+        return url
+    message = f"{url!r} is neither a URL (https://manage.example) nor a path (/management)"
+    raise click.BadParameter(message)
 
 
 def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -121,12 +132,14 @@ def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
 @_option(
     "--web-admin-panel-management-url",
     metavar="URL",
+    callback=_browser_url,
     help="Where browsers find the management service, if not at its own port of the panel's "
     "host: https://manage.example, or a path such as /management behind a reverse proxy.",
 )
 @_option(
     "--web-admin-panel-inference-url",
     metavar="URL",
+    callback=_browser_url,
     help="The same for the inference service.",
 )
 @_option(

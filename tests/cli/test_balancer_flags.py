@@ -126,3 +126,11 @@ def test_the_panels_flags_reach_the_settings() -> None:
     assert str(panel.address) == "0.0.0.0:8062"
     assert panel.inference_url == "/inference"
     assert panel.management_url == "https://manage.example"
+
+
+@pytest.mark.parametrize("url", ["manage.example", "ftp://a", "/a; b", "https://a.example?x"])
+def test_a_panel_url_that_browsers_cannot_use_is_refused(url: str) -> None:
+    arguments = [f"--web-admin-panel-management-url={url}"]
+    done = CliRunner().invoke(balancer.command, arguments)
+    assert done.exit_code == 2
+    assert "neither a URL" in done.output

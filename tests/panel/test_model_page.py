@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from paddler.messages.state import DesiredState
+from paddler.messages.state import DesiredState, ModelReference
 from tests.panel.conftest import PANEL, Fleet
 from tests.support.real_programs import GEMMA_TEMPLATE, Programs
 
@@ -88,6 +88,18 @@ def test_limits_of_parameters_are_told_and_nothing_can_be_applied(page: Page, fl
     expect(page.get_by_role("button", name="Apply to the fleet")).to_be_disabled()
     page.get_by_role("button", name="Discard").click()
     expect(page.get_by_label("Top p")).to_have_value("0.8")
+
+
+def test_a_state_that_somebody_else_changed_meanwhile_is_not_overwritten(
+    page: Page, started: Programs
+) -> None:
+    balancer = started.balancer(PANEL)
+    page.goto(balancer.url("admin_panel") + "/#/model")
+    page.get_by_label("Temperature").fill("0.25")
+    balancer.put_state(DesiredState(model=ModelReference(LocalToAgent="/theirs.gguf")))
+    page.get_by_role("button", name="Apply to the fleet").click()
+    expect(page.get_by_test_id("apply-result")).to_contain_text("Somebody else")
+    expect(page.get_by_test_id("changes")).to_contain_text("agent:///theirs.gguf")
 
 
 def test_what_the_form_sends_is_what_it_was_given(page: Page, started: Programs) -> None:

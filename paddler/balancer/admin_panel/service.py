@@ -44,12 +44,11 @@ class ServiceLocation:
     """Where a browser finds a service.
 
     `url` is what the operator said (absolute, or a path on the panel's own
-    host); without it, the service is at `port` of `host`, or of the host that
-    the browser used for the panel.
+    host); without it, the service is at `port` of the host that the browser
+    used for the panel.
     """
 
     port: int
-    host: str | None = None
     url: str | None = None
 
     def source(self, panel_host: str | None) -> str:
@@ -57,11 +56,10 @@ class ServiceLocation:
         if self.url is not None:
             found = urllib.parse.urlsplit(self.url)
             return f"{found.scheme}://{found.netloc}" if found.netloc else "'self'"
-        host = self.host or panel_host
-        if host is None or not _HOST_NAME.fullmatch(host):
+        if panel_host is None or not _HOST_NAME.fullmatch(panel_host):
             # The policy's grammar knows no IPv6 addresses.
             return _ANY_HOST
-        return f"http://{host}:{self.port} https://{host}:{self.port}"
+        return f"http://{panel_host}:{self.port} https://{panel_host}:{self.port}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 interface Location {
   port: number;
-  host: string | null;
   url: string | null;
 }
 
@@ -32,5 +31,5 @@ export async function loadConfig(): Promise<Config> {
 function resolve(location: Location): string {
   const page = window.location;
   if (location.url !== null) return new URL(location.url, page.origin).href.replace(/\/$/, "");
-  return `${page.protocol}//${location.host ?? page.hostname}:${location.port}`;
+  return `${page.protocol}//${page.hostname}:${location.port}`;
 }

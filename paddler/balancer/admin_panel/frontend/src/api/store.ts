@@ -37,14 +37,18 @@ export function useStore<T>(store: Store<T>): T {
   return value.of === store ? value.now : store.value;
 }
 
+/** Whether something could not be kept because the browser's storage is full or off. */
+export const storageFailed = new Store(false);
+
 /** A store kept in the browser under `key`; unreadable or full storage is no error. */
 export function storedStore<T>(key: string, fallback: T): Store<T> {
   const store = new Store(read(key, fallback));
   store.watch(() => {
     try {
       localStorage.setItem(key, JSON.stringify(store.value));
+      storageFailed.set(false);
     } catch {
-      // Full or forbidden: it then lives as long as the page.
+      storageFailed.set(true);
     }
   });
   return store;

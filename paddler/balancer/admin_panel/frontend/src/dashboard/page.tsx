@@ -3,11 +3,11 @@
 import type { Live } from "../api/live";
 import type { Services } from "../api/services";
 import { useStore } from "../api/store";
-import type { Agent } from "../api/types";
 import { AgentCard } from "./agent-card";
 import { Charts } from "./charts";
 import { EmptyFleet } from "./empty-fleet";
 import { Flow } from "./flow";
+import { byName } from "./order";
 import { Rollout } from "./rollout";
 
 export function DashboardPage({ live, services }: { live: Live; services: Services }) {
@@ -32,7 +32,7 @@ export function DashboardPage({ live, services }: { live: Live; services: Servic
               <EmptyFleet managementUrl={services.config.managementUrl} />
             ) : (
               <ul class="agents">
-                {sorted(dashboard.agents).map((agent) => (
+                {byName(dashboard.agents).map((agent) => (
                   <AgentCard key={agent.id} agent={agent} />
                 ))}
               </ul>
@@ -42,12 +42,5 @@ export function DashboardPage({ live, services }: { live: Live; services: Servic
         </>
       )}
     </div>
-  );
-}
-
-/** By name, so that a card stays where it is whoever joins or comes back. */
-function sorted(agents: readonly Agent[]): Agent[] {
-  return [...agents].sort(
-    (a, b) => (a.name ?? "").localeCompare(b.name ?? "") || a.id.localeCompare(b.id),
   );
 }

@@ -2,6 +2,7 @@
 
 import type { Agent } from "../api/types";
 import { DownloadProgress } from "../dashboard/download-progress";
+import { byName } from "../dashboard/order";
 import { Issues } from "../dashboard/issues";
 import { statusOf } from "../dashboard/status";
 
@@ -15,7 +16,7 @@ export function FleetProgress({ agents }: { agents: readonly Agent[] }) {
         </p>
       ) : (
         <ul class="fleet-progress">
-          {agents.map((agent) => {
+          {byName(agents).map((agent) => {
             const status = statusOf(agent);
             return (
               <li key={agent.id}>

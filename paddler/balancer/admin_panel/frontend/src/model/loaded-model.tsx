@@ -4,6 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { messageOf } from "../api/http";
 import type { Services } from "../api/services";
 import type { Agent, AgentModelDetails } from "../api/types";
+import { byName } from "../dashboard/order";
 import { CopyButton } from "../ui/copy";
 import { SelectField, TextField } from "../ui/field";
 
@@ -16,7 +17,7 @@ export function LoadedModel({
   services: Services;
   onUseTemplate: (template: string) => void;
 }) {
-  const serving = agents.filter((agent) => agent.model !== null);
+  const serving = byName(agents).filter((agent) => agent.model !== null);
   const [chosenId, setChosenId] = useState<string | null>(null);
   const agent = serving.find(({ id }) => id === chosenId) ?? serving[0];
   const [details, setDetails] = useState<AgentModelDetails | null>(null);

@@ -55,6 +55,14 @@ export function ModelPage({ live, services }: { live: Live; services: Services }
             draft={draft}
             onDraft={setDraft}
             onSave={async (state) => {
+              const present = await services.desiredState();
+              if (JSON.stringify(present) !== JSON.stringify(saved)) {
+                setSaved(present);
+                throw new Error(
+                  "Somebody else changed the state meanwhile. The changes are now shown " +
+                    "against theirs: look again, then apply.",
+                );
+              }
               await services.putDesiredState(state);
               setSaved(state);
               setDraft(draftFrom(state));

@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { messageOf } from "../api/http";
 import type { Services } from "../api/services";
-import { useStore } from "../api/store";
+import { storageFailed, useStore } from "../api/store";
 import { AnswerView, SnippetButtons } from "./answer-view";
 import { Composer } from "./composer";
 import { ConversationList } from "./conversation-list";
@@ -35,6 +35,7 @@ interface Running {
 export function Chat({ services, supportsImages }: { services: Services; supportsImages: boolean }) {
   const state = useStore(kept);
   const conversation = chosenConversation(state);
+  const isUnkept = useStore(storageFailed);
   const [running, setRunning] = useState<Running | null>(null);
   const [editedId, setEditedId] = useState<string | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
@@ -143,6 +144,11 @@ export function Chat({ services, supportsImages }: { services: Services; support
       <p class="visually-hidden" role="status">
         {running === null ? "" : "The answer is being written."}
       </p>
+      {isUnkept && (
+        <p class="field-error" role="status">
+          This browser's storage is full or off: the conversation will not survive a reload.
+        </p>
+      )}
       {problem !== null && (
         <p class="field-error" role="alert">
           {problem}
