@@ -6,6 +6,8 @@ as `RequestEnded`, which carries the event that says so.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from paddler.engine import errors
 from paddler.engine.requests import (
     Ended,
@@ -46,6 +48,8 @@ __all__ = [
     "started_event",
     "token_event",
 ]
+
+ValueT = TypeVar("ValueT")
 
 _FAILURES: dict[type[errors.EngineError], GenerationFailure] = {
     errors.BadGrammar: GenerationFailure.GRAMMAR_INITIALIZATION_FAILED,
@@ -109,20 +113,16 @@ def resolve_sampling(
 ) -> EngineSampling:
     """The fleet's parameters with the request's own laid over them."""
 
-    def chosen(name: str) -> float:
-        own = getattr(overrides, name)
-        return float(getattr(parameters, name) if own is None else own)
-
     return EngineSampling(
-        temperature=chosen("temperature"),
-        top_k=int(chosen("top_k")),
-        top_p=chosen("top_p"),
-        min_p=chosen("min_p"),
-        seed=random_seed if overrides.seed is None else overrides.seed,
-        penalty_last_n=int(chosen("penalty_last_n")),
-        penalty_repeat=chosen("penalty_repeat"),
-        penalty_frequency=chosen("penalty_frequency"),
-        penalty_presence=chosen("penalty_presence"),
+        temperature=_own_or(overrides.temperature, parameters.temperature),
+        top_k=_own_or(overrides.top_k, parameters.top_k),
+        top_p=_own_or(overrides.top_p, parameters.top_p),
+        min_p=_own_or(overrides.min_p, parameters.min_p),
+        seed=_own_or(overrides.seed, random_seed),
+        penalty_last_n=_own_or(overrides.penalty_last_n, parameters.penalty_last_n),
+        penalty_repeat=_own_or(overrides.penalty_repeat, parameters.penalty_repeat),
+        penalty_frequency=_own_or(overrides.penalty_frequency, parameters.penalty_frequency),
+        penalty_presence=_own_or(overrides.penalty_presence, parameters.penalty_presence),
         logit_bias=tuple((overrides.logit_bias or {}).items()),
     )
 
@@ -183,6 +183,10 @@ def done_event(started: GenerationStarted, ended: Ended) -> GenerationDone:
             slot=started.slot,
         ),
     )
+
+
+def _own_or(own: ValueT | None, fleets: ValueT) -> ValueT:
+    return fleets if own is None else own
 
 
 def _alternative(logprob: Logprob) -> Alternative:
