@@ -44,8 +44,8 @@ class StreamTimes:
 
     @property
     def ttft_s(self) -> float:
-        """Time to first token."""
-        return self.arrivals[0] - self.asked_at
+        """Time to first token; to the end, if none of them completed a character."""
+        return (self.arrivals[0] if self.arrivals else self.ended_at) - self.asked_at
 
     @property
     def gaps_s(self) -> list[float]:

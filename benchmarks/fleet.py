@@ -53,7 +53,7 @@ class Balancer:
         with trio.move_on_after(_APPLY_TIMEOUT_S):
             while True:
                 agents = await self.agents()
-                applied = [a for a in agents if a["slots_total"] and not a["issues"]]
+                applied = [a for a in agents if a["state_application_status"] == "Applied"]
                 if len(applied) >= n_agents:
                     return
                 await trio.sleep(_POLL_S)

@@ -26,7 +26,7 @@ import trio
 
 from benchmarks.clients import RAW_PROMPT_PATH, paddler_stream
 from benchmarks.fleet import Balancer, running_balancer, running_fleet
-from benchmarks.model import EngineShape, add_model_options, shape_from
+from benchmarks.model import EngineShape, add_model_options, chat_template, shape_from
 from benchmarks.peers import llama_server
 from benchmarks.processes import cpu_s, python_command, running
 from benchmarks.streams import BalancerTarget, LlamaServerTarget, compare_streams
@@ -47,7 +47,7 @@ async def full_path(arguments: argparse.Namespace, logs: Path) -> str:
     """The table of streams, and of resident memory after them."""
     shape: EngineShape = shape_from(arguments)
     async with (
-        running_fleet(shape, logs) as (balancer, (agent,)),
+        running_fleet(shape, logs, chat_template=chat_template()) as (balancer, (agent,)),
         llama_server(shape, logs) as peer,
     ):
         table = await compare_streams(
