@@ -167,9 +167,7 @@ async def open_model(
         forward_log()
 
 
-async def _load(
-    path: Path, n_gpu_layers: int, on_progress: Callable[[float], None] | None
-) -> Any:
+async def _load(path: Path, n_gpu_layers: int, on_progress: Callable[[float], None] | None) -> Any:
     lib.pdl_process_init()
     error = new_error()
     load = lib.pdl_load_new(error)
