@@ -10,6 +10,7 @@ constexpr double smoothing = 0.2;
 constexpr int32_t first_guess_mixed = 16;  // tokens, before anything was measured
 constexpr int32_t first_guess_alone = 64;
 constexpr int32_t least_tokens = 4;        // below, a batch's fixed cost dominates
+constexpr double least_share = 0.5;        // of the decode part: slow machines prefill, too
 constexpr double alone_factor = 8.0;       // a batch without decoding slots may take this many budgets
 constexpr uint64_t oldest_first_every = 4;
 
@@ -43,7 +44,9 @@ int32_t PrefillPlanner::allowance(int32_t n_decoding) const {
     }
     double available_ms = budget_ms_ * alone_factor;
     if (n_decoding > 0) {
-        available_ms = std::max(budget_ms_ - decode_ms(n_decoding), budget_ms_ * 0.25);
+        const double decoding_ms = decode_ms(n_decoding);
+        available_ms = std::min<double>(budget_ms_, 2.0 * budget_ms_ - decoding_ms);
+        available_ms = std::max(available_ms, decoding_ms * least_share);
     }
     const auto n_tokens = static_cast<int32_t>(std::min(available_ms / ms_per_prefill_token_, 1e6));
     return std::min(room, std::max(n_tokens, least_tokens));

@@ -1,9 +1,11 @@
 // How many prompt tokens go into the next batch, and whose.
 //
 // Pure arithmetic over measured times; knows neither llama.cpp nor slots.
-// A batch that also decodes may take `budget_ms`: the prefill part gets what
-// the decode part leaves of it. A batch that only prefills may take longer,
-// so that it is efficient, but not so long that a newcomer waits for seconds.
+// In a batch that also decodes, the prefill part gets `budget_ms`, and the whole
+// batch twice that; where decoding alone takes most of it, prefill still gets
+// half as much time as decoding, as a busy machine must not stop taking new
+// requests. A batch that only prefills may take longer, so that it is
+// efficient, but not so long that a newcomer waits for seconds.
 #pragma once
 
 #include <cstdint>

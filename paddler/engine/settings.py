@@ -33,8 +33,8 @@ class EngineSettings:
         k_cache_dtype, v_cache_dtype: Keys of `GGML_TYPES`.
         n_gpu_layers: -1 is all, 0 is CPU only.
         n_threads: 0 is one per physical core.
-        prefill_budget_ms: How long a batch may take that carries prompt tokens
-            besides running generations.
+        prefill_budget_ms: How long the prompt tokens of a batch may take that also
+            carries running generations; the whole batch may take twice that.
         reuse_cache: Whether prompts start from what their slot already holds.
         n_checkpoints: Kept per slot, for models that cannot roll back.
         prompt_cache_bytes: Host memory for conversations whose slot was

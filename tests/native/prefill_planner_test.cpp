@@ -28,10 +28,24 @@ PrefillPlanner measured(int32_t budget_ms) {
     return planner;
 }
 
-void test_a_mixed_batch_keeps_the_budget() {
+void test_the_prefill_part_keeps_the_budget() {
     PrefillPlanner planner = measured(80);
     const auto shares = planner.plan(4, {{0, 4000, 0}});
-    CHECK(total(shares) == static_cast<int32_t>((80 - decode_step_ms) / prefill_token_ms));
+    CHECK(total(shares) == static_cast<int32_t>(80 / prefill_token_ms));
+}
+
+void test_a_mixed_batch_stays_within_twice_the_budget() {
+    PrefillPlanner planner = measured(16);
+    const auto shares = planner.plan(4, {{0, 4000, 0}});
+    CHECK(decode_step_ms + total(shares) * prefill_token_ms <= 2 * 16);
+}
+
+void test_slow_decoding_leaves_prefill_its_share() {
+    PrefillPlanner planner = measured(10);
+    for (int i = 0; i < 50; i++) {
+        planner.observe(4, 0, 300.0);
+    }
+    CHECK(total(planner.plan(4, {{0, 4000, 0}})) * prefill_token_ms > 140.0);
 }
 
 void test_prefill_alone_takes_more() {
@@ -64,7 +78,9 @@ void test_the_shortest_prompt_goes_first_and_the_oldest_never_starves() {
 } // namespace
 
 int main() {
-    test_a_mixed_batch_keeps_the_budget();
+    test_the_prefill_part_keeps_the_budget();
+    test_a_mixed_batch_stays_within_twice_the_budget();
+    test_slow_decoding_leaves_prefill_its_share();
     test_prefill_alone_takes_more();
     test_progress_is_made_even_when_decoding_uses_up_the_budget();
     test_the_batch_is_never_exceeded();
