@@ -6,6 +6,7 @@ import functools
 
 import click
 
+from paddler.agent.memory import available_memory_bytes, default_prompt_cache_bytes
 from paddler.agent.run import run
 from paddler.agent.settings import AgentSettings
 from paddler.cli.addresses import ADDRESS, HostPort
@@ -38,10 +39,10 @@ _option = functools.partial(click.option, show_default=True, show_envvar=True)
     help="Threads that compute; 0 is one per physical core.",
 )
 @_option(
-    "--prompt-cache-bytes",
+    "--prompt-cache-mib",
     type=click.IntRange(min=0),
-    default=0,
-    help="Memory for conversations that are not in a slot at the moment.",
+    show_default="a quarter of the free memory, at most 8192",
+    help="Memory for conversations whose slot another one needs, in MiB; 0 is off.",
 )
 @_option(
     "--log-level", type=click.Choice(LEVELS), default="info", help="What is written to stderr."
@@ -51,7 +52,7 @@ def command(
     slots: int,
     name: str | None,
     threads: int,
-    prompt_cache_bytes: int,
+    prompt_cache_mib: int | None,
     log_level: str,
 ) -> None:
     """Run an agent: it serves a model on this machine's slots.
@@ -66,6 +67,10 @@ def command(
         slots=slots,
         name=name,
         n_threads=threads,
-        prompt_cache_bytes=prompt_cache_bytes,
+        prompt_cache_bytes=(
+            default_prompt_cache_bytes(available_memory_bytes())
+            if prompt_cache_mib is None
+            else prompt_cache_mib * 1024**2
+        ),
     )
     run_program(lambda stop: run(settings, stop=stop), expected_errors=())
