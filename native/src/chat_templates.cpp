@@ -47,6 +47,90 @@ std::vector<std::string> trigger_words(const common_chat_params &rendered) {
     return words;
 }
 
+std::string tool_call_start(const autoparser::autoparser &analysis) {
+    const auto &format = analysis.tools.format;
+    return string_strip(format.section_start.empty() ? format.per_call_start : format.section_start);
+}
+
+// Whether the parser made from the analysis reads a call as the template
+// itself writes it. True where that cannot be tried.
+bool reads_own_calls(const common_chat_template &compiled, const autoparser::autoparser &analysis) {
+    const auto start = tool_call_start(analysis);
+    if (start.empty()) {
+        return true;
+    }
+    constexpr const char *value = "paddler_probe_value";
+    try {
+        auto params = probe_params();
+        const auto rendered =
+            autoparser::peg_generator::generate_parser(compiled, params, analysis);
+        common_chat_parser_params parser(rendered);
+        parser.reasoning_format = params.reasoning_format;
+        parser.parser.load(rendered.parser);
+
+        const common_json arguments = common_json{{"value", value}};
+        const bool as_object = compiled.original_caps().supports_object_arguments;
+        params.messages.push_back(
+            {{"role", "assistant"},
+             {"content", ""},
+             {"tool_calls",
+              common_json::array({common_json{
+                  {"type", "function"},
+                  {"id", "a1b2c3d4e"},
+                  {"function",
+                   {{"name", tool_name_placeholder},
+                    {"arguments", as_object ? arguments : common_json(arguments.dump())}}}}})}});
+        params.add_generation_prompt = false;
+        const auto text = common_chat_template_direct_apply(compiled, params);
+        const auto from = text.rfind(start);
+        const auto last = text.rfind(value);
+        if (from == std::string::npos || last == std::string::npos || last < from) {
+            return true;
+        }
+        // How much of the rest belongs to the call is not known.
+        for (auto end = last + std::string(value).size(); end <= text.size(); end++) {
+            try {
+                const auto message =
+                    common_chat_parse(text.substr(from, end - from), /*is_partial=*/false, parser);
+                if (message.tool_calls.size() == 1 &&
+                    message.tool_calls.front().name == tool_name_placeholder &&
+                    common_json::parse(message.tool_calls.front().arguments) == arguments) {
+                    return true;
+                }
+            } catch (const std::exception &) {
+                continue;
+            }
+        }
+        return false;
+    } catch (const std::exception &) {
+        return true;
+    }
+}
+
+// Comparing renderings sometimes goes astray over the end token (Mistral Small
+// 3.2), so an analysis has to prove itself, and there is a second without it.
+void analyse_by_comparison(ChatTemplate &chat_template) {
+    const auto &real = *chat_template.compiled;
+    for (const auto &end_token : {real.eos_token(), std::string()}) {
+        auto compiled =
+            std::make_unique<common_chat_template>(real.source(), real.bos_token(), end_token);
+        auto analysis = std::make_unique<autoparser::autoparser>();
+        try {
+            analysis->analyze_template(*compiled);
+        } catch (const std::exception &) {
+            continue;
+        }
+        const bool proven = reads_own_calls(real, *analysis);
+        if (proven || chat_template.analysis == nullptr) {
+            chat_template.analysed = std::move(compiled);
+            chat_template.analysis = std::move(analysis);
+        }
+        if (proven) {
+            return;
+        }
+    }
+}
+
 // A template that no parser can be made for still renders.
 void analyse(ChatTemplate &chat_template) {
     auto params = probe_params();
@@ -61,10 +145,10 @@ void analyse(ChatTemplate &chat_template) {
         // The probe does not suit the template; the format is known all the same.
         chat_template.specialized = true;
     }
-    auto analysis = std::make_unique<autoparser::autoparser>();
     if (chat_template.specialized) {
         try {
-            chat_template.user_start = analysis->detect_user_start_marker(*chat_template.compiled);
+            chat_template.user_start =
+                autoparser::autoparser().detect_user_start_marker(*chat_template.compiled);
         } catch (const std::exception &) {
             chat_template.user_start.clear();
         }
@@ -74,19 +158,14 @@ void analyse(ChatTemplate &chat_template) {
         }
         return;
     }
-    try {
-        analysis->analyze_template(*chat_template.compiled);
-    } catch (const std::exception &) {
-        return;
+    analyse_by_comparison(chat_template);
+    if (chat_template.analysis != nullptr) {
+        const auto start = tool_call_start(*chat_template.analysis);
+        if (!start.empty()) {
+            chat_template.tool_call_starts.push_back(start);
+        }
+        chat_template.user_start = chat_template.analysis->user_start;
     }
-    const auto &format = analysis->tools.format;
-    const auto start =
-        string_strip(format.section_start.empty() ? format.per_call_start : format.section_start);
-    if (!start.empty()) {
-        chat_template.tool_call_starts.push_back(start);
-    }
-    chat_template.user_start = analysis->user_start;
-    chat_template.analysis = std::move(analysis);
 }
 
 } // namespace

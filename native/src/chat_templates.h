@@ -24,6 +24,7 @@ struct ChatTemplate {
     // The format as found by comparing renderings; null if specialized or if
     // that failed (then output is content only).
     std::unique_ptr<autoparser::autoparser> analysis;
+    std::unique_ptr<common_chat_template> analysed; // what the analysis points to
 
     // How tool calls begin, with the tool's name as `tool_name_placeholder`.
     std::vector<std::string> tool_call_starts;

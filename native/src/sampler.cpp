@@ -119,23 +119,41 @@ std::string joined_text(const llama_vocab *vocab, const std::vector<llama_token>
     return text;
 }
 
-// Tokens whose text is exactly `prefix`: some tokenizers put a space before
-// what they take for the start of a text.
-std::vector<llama_token> prefix_tokens(const llama_vocab *vocab, const std::string &prefix) {
-    auto tokens = common_tokenize(vocab, prefix, false, true);
-    if (joined_text(vocab, tokens) == prefix) {
+std::vector<llama_token> plain_tokens(const llama_vocab *vocab, const std::string &text) {
+    auto tokens = common_tokenize(vocab, text, false, false);
+    if (joined_text(vocab, tokens) == text) {
         return tokens;
     }
-    if (!tokens.empty() && common_token_to_piece(vocab, tokens.front(), true) == " ") {
-        tokens.erase(tokens.begin());
-        return tokens;
-    }
-    // After another token the same text is no longer a start.
-    tokens = common_tokenize(vocab, "\n" + prefix, false, true);
-    while (!tokens.empty() && joined_text(vocab, tokens).size() > prefix.size()) {
+    // After another token the same text is no start, and gets no space.
+    tokens = common_tokenize(vocab, "\n" + text, false, false);
+    while (!tokens.empty() && joined_text(vocab, tokens).size() > text.size()) {
         tokens.erase(tokens.begin());
     }
     return tokens;
+}
+
+// Tokens whose text is exactly `text`: some tokenizers put a space before what
+// they take for a start, that is at the very front and after special tokens.
+std::vector<llama_token> exact_tokens(const llama_vocab *vocab, const std::string &text) {
+    std::vector<llama_token> exact;
+    size_t at = 0;
+    const auto add_plain = [&](size_t end) {
+        const auto tokens = plain_tokens(vocab, text.substr(at, end - at));
+        exact.insert(exact.end(), tokens.begin(), tokens.end());
+    };
+    for (const llama_token token : common_tokenize(vocab, text, false, true)) {
+        const std::string piece = common_token_to_piece(vocab, token, true);
+        const bool special = (llama_vocab_get_attr(vocab, token) &
+                              (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED)) != 0;
+        const size_t found = special && !piece.empty() ? text.find(piece, at) : std::string::npos;
+        if (found != std::string::npos) {
+            add_plain(found);
+            exact.push_back(token);
+            at = found + piece.size();
+        }
+    }
+    add_plain(text.size());
+    return exact;
 }
 
 } // namespace
@@ -157,7 +175,7 @@ Sampler::Sampler(const llama_vocab *vocab, SamplerParams params, int32_t context
     if (!params_.grammar.text.empty()) {
         grammar_.reset(make_grammar(vocab_, params_.grammar));
         if (!params_.grammar.prefix.empty()) {
-            for (const llama_token token : prefix_tokens(vocab_, params_.grammar.prefix)) {
+            for (const llama_token token : exact_tokens(vocab_, params_.grammar.prefix)) {
                 llama_sampler_accept(grammar_.get(), token);
             }
         }
