@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from paddler.engine.chat import ChatTemplates, RenderedConversation
 from paddler.engine.errors import BadTemplate
+from paddler.engine.model import Model, open_model
 from paddler.engine.requests import TokenClass
 from paddler.messages.conversation import Message, RequestedToolCall, ToolDefinition
 from paddler.messages.generation import (
@@ -24,6 +27,7 @@ from paddler.messages.generation import (
     UnrecognizedToolCallFormat,
 )
 from tests.support.llama_cpp import chat_template, chat_template_names
+from tests.support.tiny_models import tiny_llama
 
 CONTENT, REASONING = TokenClass.CONTENT, TokenClass.REASONING
 TOOL_CALL, UNDETERMINABLE = TokenClass.TOOL_CALL, TokenClass.UNDETERMINABLE
@@ -214,8 +218,22 @@ RECORDED = [
 ]
 
 
-def rendered(template: str, *, thinking: bool = False, **changes: object) -> RenderedConversation:
-    templates = ChatTemplates.open(None, chat_template(template))
+@pytest.fixture(scope="session")
+def tiny_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_llama(tmp_path_factory.mktemp("chat_families") / "model.gguf")
+
+
+@pytest.fixture
+async def model(tiny_model_path: Path) -> AsyncIterator[Model]:
+    """Gives the templates a beginning and an end token, as every real model does."""
+    async with open_model(tiny_model_path) as opened:
+        yield opened
+
+
+def rendered(
+    model: Model, template: str, *, thinking: bool = False, **changes: object
+) -> RenderedConversation:
+    templates = ChatTemplates.open(model.handle, chat_template(template))
     assert templates is not None
     prompt = ConversationPrompt(
         **{
@@ -237,14 +255,14 @@ def ids(recorded: Recorded) -> str:
 
 
 @pytest.mark.parametrize("recorded", RECORDED, ids=ids)
-def test_a_recorded_output_is_classified(recorded: Recorded) -> None:
-    conversation = rendered(recorded.template, thinking=recorded.thinking)
+async def test_a_recorded_output_is_classified(model: Model, recorded: Recorded) -> None:
+    conversation = rendered(model, recorded.template, thinking=recorded.thinking)
     assert conversation.classify(recorded.output) == recorded.segments
 
 
 @pytest.mark.parametrize("recorded", RECORDED, ids=ids)
-def test_a_recorded_output_is_parsed(recorded: Recorded) -> None:
-    conversation = rendered(recorded.template, thinking=recorded.thinking)
+async def test_a_recorded_output_is_parsed(model: Model, recorded: Recorded) -> None:
+    conversation = rendered(model, recorded.template, thinking=recorded.thinking)
     outcome = conversation.parse_tool_calls(recorded.output)
     assert isinstance(outcome, ToolCallsParsed)
     assert len(outcome.calls) == recorded.n_calls
@@ -255,8 +273,8 @@ def test_a_recorded_output_is_parsed(recorded: Recorded) -> None:
     assert len({call.id for call in outcome.calls}) == recorded.n_calls
 
 
-def test_an_id_that_the_model_gave_is_kept() -> None:
-    conversation = rendered("mistralai-Mistral-Nemo-Instruct-2407")
+async def test_an_id_that_the_model_gave_is_kept(model: Model) -> None:
+    conversation = rendered(model, "mistralai-Mistral-Nemo-Instruct-2407")
     outcome = conversation.parse_tool_calls(
         '[TOOL_CALLS][{"name": "get_weather", "arguments": {"city": "Paris"}, "id": "a1b2c3d4e"}]'
     )
@@ -265,21 +283,23 @@ def test_an_id_that_the_model_gave_is_kept() -> None:
     )
 
 
-def test_reasoning_and_content_are_separated_when_parsed() -> None:
-    message = rendered("Qwen-Qwen3-0.6B", thinking=True).parse("<think>\nHm.\n</think>\n\nHello.")
+async def test_reasoning_and_content_are_separated_when_parsed(model: Model) -> None:
+    message = rendered(model, "Qwen-Qwen3-0.6B", thinking=True).parse(
+        "<think>\nHm.\n</think>\n\nHello."
+    )
     assert message.reasoning.strip() == "Hm."
     assert message.content == "Hello."
     assert message.tool_calls == []
 
 
-def test_a_broken_call_is_reported() -> None:
-    conversation = rendered("Qwen-Qwen3-0.6B")
+async def test_a_broken_call_is_reported(model: Model) -> None:
+    conversation = rendered(model, "Qwen-Qwen3-0.6B")
     outcome = conversation.parse_tool_calls('<tool_call>\n{"name"; "get_weather"}\n</tool_call>')
     assert isinstance(outcome, ToolCallParseFailed)
 
 
-def test_a_call_cut_short_has_arguments_that_are_no_json() -> None:
-    conversation = rendered("Qwen-Qwen3-0.6B")
+async def test_a_call_cut_short_has_arguments_that_are_no_json(model: Model) -> None:
+    conversation = rendered(model, "Qwen-Qwen3-0.6B")
     outcome = conversation.parse_tool_calls(
         '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Pa'
     )
@@ -287,16 +307,16 @@ def test_a_call_cut_short_has_arguments_that_are_no_json() -> None:
     assert [call.arguments_valid for call in outcome.calls] == [False]
 
 
-def test_a_call_of_an_unknown_tool_is_reported() -> None:
-    conversation = rendered("NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use")
+async def test_a_call_of_an_unknown_tool_is_reported(model: Model) -> None:
+    conversation = rendered(model, "NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use")
     outcome = conversation.parse_tool_calls(
         '<tool_call>\n{"name": "launch", "arguments": {}}\n</tool_call>'
     )
     assert isinstance(outcome, ToolCallParseFailed)
 
 
-def test_output_nested_beyond_reason_is_reported() -> None:
-    conversation = rendered("NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use")
+async def test_output_nested_beyond_reason_is_reported(model: Model) -> None:
+    conversation = rendered(model, "NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use")
     deep = "[" * 100_000
     outcome = conversation.parse_tool_calls(
         f'<tool_call>\n{{"name": "get_weather", "arguments": {{"city": {deep}'
@@ -304,22 +324,26 @@ def test_output_nested_beyond_reason_is_reported() -> None:
     assert isinstance(outcome, ToolCallParseFailed)
 
 
-def test_where_the_template_ignores_tools_nothing_can_be_told() -> None:
-    conversation = rendered("google-gemma-2-2b-it")
+async def test_where_the_template_ignores_tools_nothing_can_be_told(model: Model) -> None:
+    conversation = rendered(model, "google-gemma-2-2b-it")
     assert conversation.classify("Sunny.") == [(UNDETERMINABLE, "Sunny.")]
     outcome = conversation.parse_tool_calls("Sunny.")
     assert isinstance(outcome, UnrecognizedToolCallFormat)
     assert outcome.text == "Sunny."
 
 
-def test_without_tools_everything_is_content_where_the_model_does_not_think() -> None:
-    conversation = rendered("google-gemma-2-2b-it", tools=[])
+async def test_without_tools_everything_is_content_where_the_model_does_not_think(
+    model: Model,
+) -> None:
+    conversation = rendered(model, "google-gemma-2-2b-it", tools=[])
     assert conversation.classify("<tool_call> { }") == [(CONTENT, "<tool_call> { }")]
     assert conversation.grammar is None
 
 
 @pytest.mark.parametrize("template", chat_template_names())
-def test_every_template_renders_a_conversation_with_tools(template: str) -> None:
+async def test_every_template_renders_a_conversation_with_tools(
+    model: Model, template: str
+) -> None:
     question = Message(role="user", content="Wie ist das Wetter in Köln?")
     call = RequestedToolCall(id="a1b2c3d4e", name="get_weather", arguments='{"city": "Köln"}')
     history = [
@@ -329,14 +353,14 @@ def test_every_template_renders_a_conversation_with_tools(template: str) -> None
         Message(role="assistant", content="It rains."),
         Message(role="user", content="And tomorrow?"),
     ]
-    plain = rendered(template, messages=[question], tools=[])
+    plain = rendered(model, template, messages=[question], tools=[])
     assert "Wie ist das Wetter in Köln?" in plain.text
     assert plain.grammar is None
     if template == "google-gemma-2-2b-it":
         with pytest.raises(BadTemplate, match="must alternate"):
-            rendered(template, messages=history)
+            rendered(model, template, messages=history)
         return
-    followed = rendered(template, messages=history)
+    followed = rendered(model, template, messages=history)
     last = followed.text.rindex("And tomorrow?")
     if followed.message_starts:
         assert followed.message_starts == sorted(followed.message_starts)
@@ -345,16 +369,16 @@ def test_every_template_renders_a_conversation_with_tools(template: str) -> None
 
 
 @pytest.mark.parametrize("template", sorted({recorded.template for recorded in RECORDED}))
-def test_a_required_call_comes_with_a_grammar(template: str) -> None:
-    conversation = rendered(template, tool_choice=ToolChoice.REQUIRED)
+async def test_a_required_call_comes_with_a_grammar(model: Model, template: str) -> None:
+    conversation = rendered(model, template, tool_choice=ToolChoice.REQUIRED)
     assert conversation.grammar is not None
     assert not conversation.grammar.lazy
     assert "root ::=" in conversation.grammar.text
 
 
 @pytest.mark.parametrize("template", sorted({recorded.template for recorded in RECORDED}))
-def test_an_optional_call_is_constrained_once_it_begins(template: str) -> None:
-    grammar = rendered(template).grammar
+async def test_an_optional_call_is_constrained_once_it_begins(model: Model, template: str) -> None:
+    grammar = rendered(model, template).grammar
     if grammar is None:
         assert "Llama-3" in template, "only bare JSON calls have no beginning to wait for"
     else:
@@ -364,7 +388,9 @@ def test_an_optional_call_is_constrained_once_it_begins(template: str) -> None:
 
 
 @pytest.mark.parametrize("template", sorted({recorded.template for recorded in RECORDED}))
-def test_forbidden_calls_are_neither_constrained_nor_expected(template: str) -> None:
-    conversation = rendered(template, tool_choice=ToolChoice.NONE)
+async def test_forbidden_calls_are_neither_constrained_nor_expected(
+    model: Model, template: str
+) -> None:
+    conversation = rendered(model, template, tool_choice=ToolChoice.NONE)
     assert conversation.grammar is None
     assert TOOL_CALL not in {marker.becomes for marker in conversation.markers}

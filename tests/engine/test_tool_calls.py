@@ -1,7 +1,5 @@
 """Tool calls that a grammar forces, from the template to the parsed call."""
 
-# ruff: noqa: RUF001 - DeepSeek's special tokens are written with these characters.
-
 from __future__ import annotations
 
 import json
@@ -44,12 +42,10 @@ WEATHER = ToolDefinition(
 # How a call begins. A model without sense would talk for ever before it calls.
 BEGINNINGS = {
     "Qwen-Qwen3-0.6B": "<tool_call>\n",
-    "Qwen3-Coder": "<tool_call>\n",
+    "Qwen3-Coder": "<tool_call>\n<function=get_weather>\n<parameter=city>\nParis\n</parameter>\n",
     "meta-llama-Llama-3.1-8B-Instruct": "{",
     "mistralai-Mistral-Nemo-Instruct-2407": "[TOOL_CALLS]",
-    "Mistral-Small-3.2-24B-Instruct-2506": "[TOOL_CALLS]",
-    "llama-cpp-deepseek-r1": "</think><｜tool▁calls▁begin｜>",
-    "google-gemma-4-31B-it": "<|tool_call>",
+    "Mistral-Small-3.2-24B-Instruct-2506": "[TOOL_CALLS]get_weather[CALL_ID]a1b2c3d4e[ARGS]",
     "NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use": "<tool_call>\n",
     "ibm-granite-granite-4.0": "<tool_call>\n",
     "openai-gpt-oss-120b": "<|channel|>commentary to=functions.",
