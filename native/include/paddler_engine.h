@@ -158,6 +158,9 @@ int32_t pdl_engine_context_tokens(const pdl_engine *engine);
 /* Cancels what runs, joins the thread, frees the context. Undrained events are gone. */
 void pdl_engine_close(pdl_engine *engine);
 
+/* A prompt with images: see paddler_images.h. */
+typedef struct pdl_media_prompt pdl_media_prompt;
+
 /* Text in the output that changes the class of what follows. */
 typedef struct {
     const char *text;
@@ -190,6 +193,7 @@ typedef struct {
     uint64_t id;                   /* chosen by the caller, unique within the engine */
     const int32_t *tokens;         /* the prompt */
     int32_t n_tokens;
+    const pdl_media_prompt *media; /* the prompt instead of tokens, or NULL */
     const int32_t *replay;         /* tokens generated before, elsewhere: prefilled and accepted */
     int32_t n_replay;
     int32_t n_replay_sent_bytes;   /* text of the replayed tokens that the client has */

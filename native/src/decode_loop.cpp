@@ -2,6 +2,7 @@
 #include "engine.h"
 #include "errors.h"
 #include "log_ring.h"
+#include "mtmd-helper.h"
 
 #include <algorithm>
 
@@ -13,19 +14,6 @@ namespace {
 // less than they cost.
 constexpr int32_t min_checkpoint_distance = 48;
 
-float milliseconds(Clock::duration duration) {
-    return std::chrono::duration<float, std::milli>(duration).count();
-}
-
-pdl_event event_of(const Slot &slot, pdl_event_kind kind) {
-    pdl_event event{};
-    event.id = slot.generation->request->id;
-    event.kind = kind;
-    event.slot = slot.seq;
-    event.token = LLAMA_TOKEN_NULL;
-    return event;
-}
-
 } // namespace
 
 void Engine::run() noexcept {
@@ -34,6 +22,7 @@ void Engine::run() noexcept {
             take_commands();
             end_cancelled();
             start_waiting();
+            decode_next_image();
             fill_batch();
             if (batch_.size() > 0) {
                 step();
@@ -94,17 +83,6 @@ void Engine::take_commands() {
     }
 }
 
-void Engine::end_waiting(const Request &request) {
-    pdl_event event{};
-    event.id = request.id;
-    event.kind = PDL_EVENT_END;
-    event.slot = -1;
-    event.token = LLAMA_TOKEN_NULL;
-    event.end_reason = PDL_END_CANCELLED;
-    event.queued_ms = milliseconds(Clock::now() - request.submitted);
-    events_.add(event, {});
-}
-
 void Engine::end_cancelled() {
     for (auto &slot : slots_) {
         if (!slot.is_free() && slot.generation->cancelled) {
@@ -117,22 +95,14 @@ void Engine::start_waiting() {
     while (!waiting_.empty() &&
            std::any_of(slots_.begin(), slots_.end(), [](const Slot &slot) { return slot.is_free(); })) {
         std::vector<uint64_t> dropped;
-        const Placement placement = placer_.place(slots_, waiting_.front()->prompt, dropped);
+        const Placement placement = placer_.place(slots_, *waiting_.front(), dropped);
         report_dropped(dropped);
         Slot &slot = *placement.slot;
         slot.generation = std::make_unique<Generation>(std::move(waiting_.front()), Clock::now());
         waiting_.pop_front();
         slot.state.owner = slot.generation->request->id;
         arrivals_[static_cast<size_t>(slot.seq)] = n_started_++;
-        const Request &request = *slot.generation->request;
-        pdl_event event = event_of(slot, PDL_EVENT_STARTED);
-        event.n_prompt = request.n_prompt();
-        event.n_cached = std::min(placement.n_cached, request.n_prompt());
-        event.cache_kind = placement.kind;
-        events_.add(event, {});
-        stats_.n_hits[placement.kind]++;
-        stats_.n_cached_tokens += event.n_cached;
-        stats_.n_prompt_tokens += event.n_prompt;
+        emit_started(slot, placement);
         replay_text(slot);
         // The copied keys and values move with the next llama_decode; nothing
         // else may touch either slot's memory before.
@@ -142,38 +112,35 @@ void Engine::start_waiting() {
     }
 }
 
-// Runs the text of tokens that another engine generated through the pipeline,
-// so that its state is what it was there, and emits what the client lacks.
-void Engine::replay_text(Slot &slot) {
-    Generation &generation = *slot.generation;
-    const Request &request = *generation.request;
-    if (request.n_replay == 0) {
-        return;
-    }
-    std::vector<TextSegment> segments;
-    for (auto i = static_cast<size_t>(request.n_prompt()); i < request.prompt.size(); i++) {
-        const std::string text = piece(request.prompt[i], request);
-        const int32_t class_before = generation.text.current_class();
-        generation.text.push(text, segments);
-        const int32_t token_class = class_before == 0 ? generation.text.current_class() : class_before;
-        generation.n_by_class[token_class]++;
-        generation.n_generated++;
-        if (request.keep_raw_text) {
-            generation.raw_text += text;
+// Embeddings cannot share a batch with tokens: an image is decoded by itself,
+// one per step, so that running generations wait for no more than one.
+void Engine::decode_next_image() {
+    Slot *next = nullptr;
+    for (auto &slot : slots_) {
+        if (slot.image_to_decode() != nullptr &&
+            (next == nullptr || arrivals_[static_cast<size_t>(slot.seq)] < arrivals_[static_cast<size_t>(next->seq)])) {
+            next = &slot;
         }
     }
-    auto n_sent = static_cast<size_t>(std::max(request.n_replay_sent_bytes, 0));
-    for (auto &segment : segments) {
-        const size_t n_skipped = std::min(n_sent, segment.text.size());
-        segment.text.erase(0, n_skipped);
-        n_sent -= n_skipped;
+    if (next == nullptr) {
+        return;
     }
-    segments.erase(std::remove_if(segments.begin(), segments.end(),
-                                  [](const TextSegment &segment) { return segment.text.empty(); }),
-                   segments.end());
-    if (!segments.empty()) {
-        emit(slot, segments, LLAMA_TOKEN_NULL, segments.front().token_class, {});
+    const PlacedImage &image = *next->image_to_decode();
+    const auto begin = next->generation->request->prompt.begin() + image.begin;
+    const QuietWhenExpected quiet(abort_);
+    llama_pos next_position = 0;
+    const int32_t code = mtmd_helper_decode_image_chunk(
+        next->generation->request->media->projector, context_.get(), image.chunk.get(),
+        const_cast<float *>(image.embeddings.data()), image.begin, next->seq, limits_.n_batch, &next_position, nullptr,
+        nullptr);
+    if (code == 0) {
+        next->state.tokens.insert(next->state.tokens.end(), begin, begin + image.n_positions);
+        stats_.n_steps++;
+        return;
     }
+    store_.clear(next->seq, next->state);
+    end(*next, PDL_END_ERROR, code == 2 ? PDL_CLOSED : PDL_DECODE_FAILED,
+        code == 2 ? "the engine is closing" : "llama.cpp could not compute an image (code " + std::to_string(code) + ")");
 }
 
 void Engine::fill_batch() {
@@ -188,8 +155,8 @@ void Engine::fill_batch() {
             const llama_token token = slot.generation->next;
             parts_.push_back({&slot, {token}, batch_.size(), false});
             batch_.add(token, static_cast<llama_pos>(slot.state.tokens.size()), slot.seq, true);
-        } else {
-            demands.push_back({slot.seq, slot.n_prompt_left(), arrivals_[static_cast<size_t>(slot.seq)]});
+        } else if (const int32_t n_left = slot.n_text_left(); n_left > 0) {
+            demands.push_back({slot.seq, n_left, arrivals_[static_cast<size_t>(slot.seq)]});
         }
     }
     const int32_t n_decoding = batch_.size();
@@ -313,85 +280,6 @@ void Engine::sample(Slot &slot, int32_t output_index, Clock::time_point now) {
     }
 }
 
-void Engine::take_token(Slot &slot, const Choice &choice) {
-    Generation &generation = *slot.generation;
-    const Request &request = *generation.request;
-    if (llama_vocab_is_eog(model_.vocab, choice.token)) {
-        end(slot, PDL_END_GENERATION);
-        return;
-    }
-    generation.request->sampler->accept(choice.token);
-    const std::string text = piece(choice.token, request);
-    const int32_t class_before = generation.text.current_class();
-    std::vector<TextSegment> segments;
-    generation.text.push(text, segments);
-    // A marker counts as what it opens or closes, not as content.
-    const int32_t token_class = class_before == 0 ? generation.text.current_class() : class_before;
-    generation.n_by_class[token_class]++;
-    generation.n_generated++;
-    stats_.n_generated_tokens++;
-    if (request.keep_raw_text) {
-        generation.raw_text += text;
-    }
-    emit(slot, segments, choice.token, token_class, choice.logprobs);
-    if (generation.text.stopped()) {
-        end(slot, PDL_END_STOP);
-    } else if (generation.n_generated >= request.max_tokens) {
-        end(slot, request.cut_to_context ? PDL_END_CONTEXT_FULL : PDL_END_MAX_TOKENS);
-    }
-}
-
-void Engine::emit(const Slot &slot, std::vector<TextSegment> &segments, llama_token token, int32_t token_class,
-                  const std::vector<pdl_logprob> &logprobs) {
-    pdl_event event = event_of(slot, PDL_EVENT_TOKEN);
-    event.token = token;
-    event.token_class = segments.empty() ? token_class : segments.front().token_class;
-    events_.add(event, segments.empty() ? std::string_view() : segments.front().text, logprobs);
-    for (size_t i = 1; i < segments.size(); i++) {
-        event.token = LLAMA_TOKEN_NULL;
-        event.token_class = segments[i].token_class;
-        events_.add(event, segments[i].text);
-    }
-}
-
-void Engine::end(Slot &slot, pdl_end_reason reason, pdl_status status, const std::string &message) {
-    Generation &generation = *slot.generation;
-    const auto now = Clock::now();
-    if (reason != PDL_END_CANCELLED && reason != PDL_END_ERROR) {
-        std::vector<TextSegment> segments;
-        generation.text.finish(segments);
-        if (!segments.empty()) {
-            emit(slot, segments, LLAMA_TOKEN_NULL, segments.front().token_class, {});
-        }
-    }
-    pdl_event event = event_of(slot, PDL_EVENT_END);
-    event.end_reason = reason;
-    event.status = status;
-    event.n_prompt = generation.request->n_prompt();
-    std::copy(std::begin(generation.n_by_class), std::end(generation.n_by_class), event.n_generated);
-    if (!slot.state.tokens.empty() && !store_.is_consistent(slot.seq, slot.state)) {
-        store_.clear(slot.seq, slot.state);
-    }
-    event.kept = slot.state.tokens.empty() ? 0 : 1;
-    event.queued_ms = milliseconds(generation.started - generation.request->submitted);
-    event.prefill_ms = milliseconds((generation.decoding ? generation.prefilled : now) - generation.started);
-    event.decode_ms = generation.decoding ? milliseconds(now - generation.prefilled) : 0.0f;
-    events_.add(event, reason == PDL_END_ERROR ? message : generation.raw_text);
-    slot.generation.reset();
-    slot.last_used = ++n_ended_;
-}
-
-void Engine::report_dropped(const std::vector<uint64_t> &owners) {
-    for (const uint64_t owner : owners) {
-        pdl_event event{};
-        event.id = owner;
-        event.kind = PDL_EVENT_CACHE_DROPPED;
-        event.slot = -1;
-        event.token = LLAMA_TOKEN_NULL;
-        events_.add(event, {});
-    }
-}
-
 void Engine::publish_stats() {
     const std::lock_guard<std::mutex> lock(mutex_);
     stats_.n_queued = static_cast<int32_t>(waiting_.size());
@@ -407,18 +295,6 @@ void Engine::publish_stats() {
         slot_infos_[i].request_id = slot.state.owner;
     }
     stats_published_ = stats_;
-}
-
-std::string Engine::piece(llama_token token, const Request &request) const {
-    const bool special = request.preserved_tokens.count(token) > 0;
-    std::string text(32, '\0');
-    int32_t length = llama_token_to_piece(model_.vocab, token, text.data(), static_cast<int32_t>(text.size()), 0, special);
-    if (length < 0) {
-        text.resize(static_cast<size_t>(-length));
-        length = llama_token_to_piece(model_.vocab, token, text.data(), static_cast<int32_t>(text.size()), 0, special);
-    }
-    text.resize(static_cast<size_t>(std::max(length, 0)));
-    return text;
 }
 
 } // namespace paddler

@@ -108,6 +108,7 @@ void Batch::add(llama_token token, llama_pos position, llama_seq_id seq, bool ou
 Engine::Engine(const pdl_model &model, const pdl_engine_params &params)
     : model_(model), params_(checked(model, params)), threads_(model.compute.threads(params.n_threads)),
       context_(make_context(model, params)), n_ctx_slot_(static_cast<int32_t>(llama_n_ctx_seq(context_.get()))),
+      limits_{static_cast<int32_t>(llama_n_batch(context_.get())), static_cast<int32_t>(llama_n_ubatch(context_.get()))},
       n_vocab_(llama_vocab_n_tokens(model.vocab)), events_(ring_capacity),
       store_(context_.get(), params.n_checkpoints), prompt_cache_(params.prompt_cache_bytes),
       placer_(store_, prompt_cache_, params.reuse_cache != 0),
@@ -140,7 +141,7 @@ bool Engine::should_abort(void *self) {
 }
 
 void Engine::submit(const pdl_request &source) {
-    auto request = copy_request(source, model_.vocab, n_ctx_slot_);
+    auto request = copy_request(source, model_.vocab, n_ctx_slot_, limits_);
     {
         const std::lock_guard<std::mutex> lock(mutex_);
         if (closing_) {

@@ -78,7 +78,9 @@ private:
     void end_cancelled();
     void start_waiting();
     void start(std::unique_ptr<Request> request);
+    void emit_started(const Slot &slot, const Placement &placement);
     void replay_text(Slot &slot);
+    void decode_next_image();
     void fill_batch();
     void add_prompt_part(Slot &slot, int32_t n_tokens);
     void step();
@@ -99,6 +101,7 @@ private:
     std::shared_ptr<ThreadPool> threads_;
     ContextPointer context_;
     int32_t n_ctx_slot_;
+    BatchLimits limits_;
     int32_t n_vocab_;
     EventRing events_;
     KvStore store_;

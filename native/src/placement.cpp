@@ -9,16 +9,22 @@ namespace {
 // A prefix shorter than this is prefilled faster than it is moved.
 constexpr int32_t min_gain_tokens = 32;
 
+// How much of what a sequence holds the prompt could begin with: at least one
+// token is left to decode, and images are whole.
+int32_t usable_prefix(const SequenceState &state, const Request &request) {
+    const auto limit = static_cast<int32_t>(request.prompt.size()) - 1;
+    return request.cut_before_image(std::min(common_prefix(state.tokens, request.prompt), limit));
+}
+
 } // namespace
 
-Placer::Source Placer::best_free_slot(std::vector<Slot> &slots, const std::vector<llama_token> &prompt,
-                                      int32_t limit) {
+Placer::Source Placer::best_free_slot(std::vector<Slot> &slots, const Request &request) {
     Source best;
     for (auto &slot : slots) {
         if (!slot.is_free()) {
             continue;
         }
-        const int32_t common = std::min(common_prefix(slot.state.tokens, prompt), limit);
+        const int32_t common = usable_prefix(slot.state, request);
         const int32_t n_tokens = store_.reachable(slot.seq, slot.state, common);
         if (n_tokens > best.n_tokens) {
             best.kind = PDL_CACHE_SLOT;
@@ -29,11 +35,11 @@ Placer::Source Placer::best_free_slot(std::vector<Slot> &slots, const std::vecto
     return best;
 }
 
-Placer::Source Placer::best_saved(const std::vector<llama_token> &prompt, int32_t limit) {
+Placer::Source Placer::best_saved(const Request &request) {
     Source best;
     auto &entries = cache_.entries();
     for (auto entry = entries.begin(); entry != entries.end(); ++entry) {
-        const int32_t common = std::min(common_prefix(entry->state.tokens, prompt), limit);
+        const int32_t common = usable_prefix(entry->state, request);
         const int32_t n_tokens = store_.reachable_saved(entry->state, common);
         if (n_tokens > best.n_tokens) {
             best.kind = PDL_CACHE_RAM;
@@ -44,10 +50,10 @@ Placer::Source Placer::best_saved(const std::vector<llama_token> &prompt, int32_
     return best;
 }
 
-Placer::Source Placer::best_shared(std::vector<Slot> &slots, const std::vector<llama_token> &prompt, int32_t limit) {
+Placer::Source Placer::best_shared(std::vector<Slot> &slots, const Request &request) {
     Source best;
     for (auto &slot : slots) {
-        const int32_t common = std::min(common_prefix(slot.state.tokens, prompt), limit);
+        const int32_t common = usable_prefix(slot.state, request);
         const int32_t n_tokens = store_.reachable(slot.seq, slot.state, common);
         if (n_tokens > best.n_tokens) {
             best.kind = PDL_CACHE_SHARED;
@@ -128,20 +134,18 @@ Placement Placer::restore(std::list<SavedSequence>::iterator entry, Slot &to, in
     return {&to, n_cached, n_cached > 0 ? PDL_CACHE_RAM : PDL_CACHE_NONE, false};
 }
 
-Placement Placer::place(std::vector<Slot> &slots, const std::vector<llama_token> &prompt,
-                        std::vector<uint64_t> &dropped) {
+Placement Placer::place(std::vector<Slot> &slots, const Request &request, std::vector<uint64_t> &dropped) {
     if (!reuse_) {
         Slot *slot = least_valuable(slots, nullptr);
         store_.clear(slot->seq, slot->state);
         return {slot, 0, PDL_CACHE_NONE, false};
     }
-    const auto limit = static_cast<int32_t>(prompt.size()) - 1;
-    Source best = best_free_slot(slots, prompt, limit);
-    const Source saved = best_saved(prompt, limit);
+    Source best = best_free_slot(slots, request);
+    const Source saved = best_saved(request);
     if (saved.n_tokens >= best.n_tokens + min_gain_tokens) {
         best = saved;
     }
-    const Source shared = best_shared(slots, prompt, limit);
+    const Source shared = best_shared(slots, request);
     if (shared.n_tokens >= best.n_tokens + min_gain_tokens) {
         best = shared;
     }
@@ -159,13 +163,15 @@ Placement Placer::place(std::vector<Slot> &slots, const std::vector<llama_token>
         const int32_t n_lost = static_cast<int32_t>(holder.state.tokens.size()) - best.n_tokens;
         // Another conversation that merely begins the same way keeps its slot
         // if a free one can take a copy of the beginning.
-        if (n_lost > best.n_tokens && best.n_tokens >= min_gain_tokens) {
+        if (n_lost > best.n_tokens / 2 && best.n_tokens >= min_gain_tokens) {
             Slot *target = least_valuable(slots, &holder);
             if (target != nullptr) {
                 return share(holder, *target, best.n_tokens, dropped);
             }
         }
-        if (n_lost >= min_gain_tokens && n_lost > best.n_tokens / 2) {
+        // A tail that is cut by much is worth the copy; a few tokens off the
+        // end are the same conversation going on.
+        if (n_lost >= min_gain_tokens && n_lost > best.n_tokens / 8) {
             keep_in_memory(holder, dropped);
         } else if (holder.state.owner != 0) {
             dropped.push_back(holder.state.owner);

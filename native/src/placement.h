@@ -29,7 +29,7 @@ public:
     // Readies a free slot for the prompt: its state is then a prefix of the
     // prompt, shorter by at least one token. At least one slot must be free.
     // Owners whose state is gone are appended to dropped.
-    Placement place(std::vector<Slot> &slots, const std::vector<llama_token> &prompt, std::vector<uint64_t> &dropped);
+    Placement place(std::vector<Slot> &slots, const Request &request, std::vector<uint64_t> &dropped);
 
 private:
     struct Source {
@@ -39,9 +39,9 @@ private:
         std::list<SavedSequence>::iterator entry;
     };
 
-    Source best_free_slot(std::vector<Slot> &slots, const std::vector<llama_token> &prompt, int32_t limit);
-    Source best_saved(const std::vector<llama_token> &prompt, int32_t limit);
-    Source best_shared(std::vector<Slot> &slots, const std::vector<llama_token> &prompt, int32_t limit);
+    Source best_free_slot(std::vector<Slot> &slots, const Request &request);
+    Source best_saved(const Request &request);
+    Source best_shared(std::vector<Slot> &slots, const Request &request);
     Placement share(Slot &from, Slot &to, int32_t n_tokens, std::vector<uint64_t> &dropped);
     Placement restore(std::list<SavedSequence>::iterator entry, Slot &to, int32_t n_tokens,
                       std::vector<uint64_t> &dropped);

@@ -65,20 +65,63 @@ SamplerParams copy_sampling(const pdl_request &source, int32_t n_vocab) {
     return params;
 }
 
+void append_media(Request &request, const pdl_media_prompt &media, const BatchLimits &limits) {
+    request.media = media.prompt;
+    request.prompt = media.prompt->tokens;
+    for (const auto &image : media.prompt->images) {
+        // Tokens that see each other both ways have to be computed at once.
+        const bool at_once = mtmd_decode_use_non_causal(media.prompt->projector, image.chunk.get());
+        const int32_t limit = at_once ? limits.n_ubatch : limits.n_batch;
+        if (image.n_tokens > limit) {
+            throw Failure(PDL_BAD_IMAGE, "an image has " + std::to_string(image.n_tokens) +
+                                             " tokens, but a batch holds " + std::to_string(limit));
+        }
+    }
+}
+
 bool is_class(int32_t value) {
     return value >= 0 && value < n_classes;
 }
 
 } // namespace
 
-std::unique_ptr<Request> copy_request(const pdl_request &source, const llama_vocab *vocab, int32_t n_ctx_slot) {
+const PlacedImage *Request::next_image(int32_t position) const {
+    if (media != nullptr) {
+        for (const auto &image : media->images) {
+            if (image.begin >= position) {
+                return &image;
+            }
+        }
+    }
+    return nullptr;
+}
+
+int32_t Request::cut_before_image(int32_t n_tokens) const {
+    if (media != nullptr) {
+        for (const auto &image : media->images) {
+            if (image.begin < n_tokens && n_tokens < image.end()) {
+                return image.begin;
+            }
+        }
+    }
+    return n_tokens;
+}
+
+std::unique_ptr<Request> copy_request(const pdl_request &source, const llama_vocab *vocab, int32_t n_ctx_slot,
+                                      const BatchLimits &limits) {
     const int32_t n_vocab = llama_vocab_n_tokens(vocab);
     auto request = std::make_unique<Request>();
     request->id = source.id;
     request->submitted = Clock::now();
-    require(source.n_tokens > 0, "the prompt has no tokens");
+    require(source.media != nullptr || source.n_tokens > 0, "the prompt has no tokens");
     require(source.max_tokens > 0, "max_tokens must be at least 1");
-    append_tokens(request->prompt, source.tokens, source.n_tokens, n_vocab);
+    if (source.media != nullptr) {
+        append_media(*request, *source.media, limits);
+    } else {
+        append_tokens(request->prompt, source.tokens, source.n_tokens, n_vocab);
+    }
+    const auto n_prompt = static_cast<int32_t>(request->prompt.size());
+    require(n_prompt > 0 && request->prompt.back() >= 0, "the prompt must end with text");
     append_tokens(request->prompt, source.replay, source.n_replay, n_vocab);
     const auto n_all = static_cast<int32_t>(request->prompt.size());
     if (n_all >= n_ctx_slot) {
@@ -89,7 +132,7 @@ std::unique_ptr<Request> copy_request(const pdl_request &source, const llama_voc
     require(source.max_tokens > source.n_replay, "max_tokens were generated already");
     request->n_replay = source.n_replay;
     request->n_replay_sent_bytes = source.n_replay_sent_bytes;
-    request->max_tokens = std::min(source.max_tokens, n_ctx_slot - source.n_tokens);
+    request->max_tokens = std::min(source.max_tokens, n_ctx_slot - n_prompt);
     request->cut_to_context = request->max_tokens < source.max_tokens;
     for (int32_t i = 0; i < source.n_stops; i++) {
         request->stops.emplace_back(source.stops[i]);
@@ -106,8 +149,8 @@ std::unique_ptr<Request> copy_request(const pdl_request &source, const llama_voc
     append_tokens(preserved, source.preserved_tokens, source.n_preserved_tokens, n_vocab);
     request->preserved_tokens.insert(preserved.begin(), preserved.end());
     for (int32_t i = 0; i < source.n_checkpoints; i++) {
-        if (source.checkpoints[i] > 0 && source.checkpoints[i] < source.n_tokens) {
-            request->checkpoints.push_back(source.checkpoints[i]);
+        if (source.checkpoints[i] > 0 && source.checkpoints[i] < n_prompt) {
+            request->checkpoints.push_back(request->cut_before_image(source.checkpoints[i]));
         }
     }
     std::sort(request->checkpoints.begin(), request->checkpoints.end());
@@ -115,7 +158,10 @@ std::unique_ptr<Request> copy_request(const pdl_request &source, const llama_voc
     request->sampler = std::make_unique<Sampler>(vocab, copy_sampling(source, n_vocab), n_ctx_slot);
     for (int32_t i = 0; i < n_all; i++) {
         const llama_token token = request->prompt[static_cast<size_t>(i)];
-        if (i < source.n_tokens) {
+        if (token < 0) {
+            continue; // an image's position
+        }
+        if (i < n_prompt) {
             request->sampler->accept_prompt(token);
         } else {
             request->sampler->accept(token);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "llama.h"
+#include "media_prompt.h"
 #include "paddler_engine.h"
 #include "sampler.h"
 #include "text_pipeline.h"
@@ -16,11 +17,16 @@ namespace paddler {
 
 using Clock = std::chrono::steady_clock;
 
+inline float milliseconds(Clock::duration duration) {
+    return std::chrono::duration<float, std::milli>(duration).count();
+}
+
 constexpr int32_t n_classes = 4;
 
 struct Request {
     uint64_t id = 0;
-    std::vector<llama_token> prompt; // followed by the replayed tokens
+    std::vector<llama_token> prompt; // followed by the replayed tokens; negative at images
+    std::shared_ptr<const MediaPrompt> media; // null: text only
     int32_t n_replay = 0;
     int32_t n_replay_sent_bytes = 0;
     int32_t max_tokens = 0;
@@ -35,9 +41,21 @@ struct Request {
     Clock::time_point submitted;
 
     int32_t n_prompt() const { return static_cast<int32_t>(prompt.size()) - n_replay; }
+
+    // The image that begins at or after a position; null: none.
+    const PlacedImage *next_image(int32_t position) const;
+    // The greatest length <= n_tokens at which the prompt can be cut: images are whole.
+    int32_t cut_before_image(int32_t n_tokens) const;
+};
+
+struct BatchLimits {
+    int32_t n_batch;
+    int32_t n_ubatch;
 };
 
 // Throws Failure: PDL_INVALID_ARGUMENT, PDL_PROMPT_TOO_LONG, PDL_BAD_GRAMMAR.
-std::unique_ptr<Request> copy_request(const pdl_request &source, const llama_vocab *vocab, int32_t n_ctx_slot);
+// PDL_BAD_IMAGE: an image has more tokens than a batch.
+std::unique_ptr<Request> copy_request(const pdl_request &source, const llama_vocab *vocab, int32_t n_ctx_slot,
+                                      const BatchLimits &limits);
 
 } // namespace paddler

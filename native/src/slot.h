@@ -37,10 +37,23 @@ struct Slot {
 
     bool is_free() const { return generation == nullptr; }
 
-    int32_t n_prompt_left() const {
-        return generation == nullptr || generation->decoding
-                   ? 0
-                   : static_cast<int32_t>(generation->request->prompt.size() - state.tokens.size());
+    bool is_prefilling() const { return generation != nullptr && !generation->decoding; }
+
+    int32_t n_held() const { return static_cast<int32_t>(state.tokens.size()); }
+
+    // The image that comes next in the prompt; null: text, or nothing.
+    const PlacedImage *image_to_decode() const {
+        const PlacedImage *image = is_prefilling() ? generation->request->next_image(n_held()) : nullptr;
+        return image != nullptr && image->begin == n_held() ? image : nullptr;
+    }
+
+    // Prompt tokens that can be decoded next, up to an image.
+    int32_t n_text_left() const {
+        if (!is_prefilling()) {
+            return 0;
+        }
+        const PlacedImage *image = generation->request->next_image(n_held());
+        return (image != nullptr ? image->begin : static_cast<int32_t>(generation->request->prompt.size())) - n_held();
     }
 };
 

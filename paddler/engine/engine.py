@@ -15,6 +15,7 @@ import trio
 from paddler.engine import errors
 from paddler.engine.chat import ChatTemplates
 from paddler.engine.embeddings import EmbeddingEngine
+from paddler.engine.images import Projector, open_projector
 from paddler.engine.model import Model, ModelFacts, open_model
 from paddler.engine.requests import EngineEvent, EngineRequest
 from paddler.engine.settings import EngineSettings
@@ -29,6 +30,7 @@ class Engine:
         chat: The chat template in use; None where there is none.
         chat_error: Why the template does not compile, if it does not.
         embedder: None unless embeddings are enabled.
+        projector: None unless one was given; makes prompts with images.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Engine:
         model: Model,
         slots: SlotEngine | None,
         embedder: EmbeddingEngine | None,
+        projector: Projector | None,
         chat: ChatTemplates | None,
         chat_error: errors.BadTemplate | None,
     ) -> None:
@@ -43,6 +46,7 @@ class Engine:
         self._slots = slots
         self.facts: ModelFacts = model.facts
         self.embedder = embedder
+        self.projector = projector
         self.chat = chat
         self.chat_error = chat_error
 
@@ -54,6 +58,7 @@ class Engine:
         settings: EngineSettings,
         *,
         chat_template_override: str | None = None,
+        projector_path: Path | None = None,
         on_progress: Callable[[float], None] | None = None,
     ) -> AsyncIterator[Engine]:
         """Load `path` and open its slots; free everything on exit.
@@ -66,11 +71,13 @@ class Engine:
             path: A GGUF file; of a split model the first one.
             settings: Fixed while the engine is open.
             chat_template_override: Jinja source used instead of the model's.
+            projector_path: A GGUF file that turns images into embeddings.
             on_progress: Called with 0..1 while the file is loaded.
 
         Raises:
             ModelFileNotFound, ModelFileUnreadable, BadModelFile: The file.
             InvalidArgument, OutOfMemory, Unsupported: The settings, for it.
+            ProjectorFailed: The projector; its cause is one of the above.
 
         Cancelling aborts the load.
         """
@@ -88,13 +95,26 @@ class Engine:
                 chat_error = error
             if chat is not None:
                 stack.callback(chat.close)
+            projector: Projector | None = None
+            if projector_path is not None:
+                try:
+                    projector = await stack.enter_async_context(
+                        open_projector(
+                            model,
+                            projector_path,
+                            use_gpu=settings.n_gpu_layers != 0,
+                            n_threads=settings.n_threads,
+                        )
+                    )
+                except errors.EngineError as error:
+                    raise errors.ProjectorFailed(str(error)) from error
             slots: SlotEngine | None = None
             if model.facts.can_generate:
                 slots = await stack.enter_async_context(open_slots(model, settings))
             embedder: EmbeddingEngine | None = None
             if settings.enable_embeddings and model.facts.can_embed:
                 embedder = await stack.enter_async_context(EmbeddingEngine.open(model, settings))
-            yield cls(model, slots, embedder, chat, chat_error)
+            yield cls(model, slots, embedder, projector, chat, chat_error)
 
     @property
     def can_generate(self) -> bool:

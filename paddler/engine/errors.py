@@ -14,7 +14,8 @@ EngineError
 ├── BadSchema                a JSON Schema that no grammar can be made of
 ├── BadTemplate              the chat template does not compile or render
 ├── UnparsableOutput         the output does not fit the template's format
-├── BadImage
+├── BadImage                 cannot be encoded, or exceeds a batch
+├── ProjectorFailed          the multimodal projector cannot be opened
 ├── EngineClosed
 ├── DecodeFailed
 └── InternalError
@@ -81,6 +82,10 @@ class UnparsableOutput(EngineError):
 
 class BadImage(EngineError):
     """An image that cannot be decoded or evaluated."""
+
+
+class ProjectorFailed(EngineError):
+    """The multimodal projector cannot be opened; the cause says why."""
 
 
 class EngineClosed(EngineError):

@@ -24,6 +24,8 @@ class NativeRequest:
         self.pointer = native
         native.id = request_id
         native.tokens, native.n_tokens = self._ints(request.prompt_tokens)
+        if request.media is not None:
+            native.media = request.media.handle
         native.replay, native.n_replay = self._ints(request.replay_tokens)
         native.n_replay_sent_bytes = request.replay_sent_bytes
         native.max_tokens = request.max_tokens

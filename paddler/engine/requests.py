@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Sequence
+from typing import Protocol
 
 from paddler.messages.generation import FinishReason, TokenClass
 
@@ -22,6 +23,7 @@ __all__ = [
     "FinishReason",
     "GrammarConstraint",
     "Logprob",
+    "MediaHandle",
     "Started",
     "TokenClass",
     "TokenLogprob",
@@ -75,11 +77,19 @@ class ClassMarker:
     emit: bool
 
 
+class MediaHandle(Protocol):
+    """A prompt with images: `paddler.engine.images.MediaPrompt`."""
+
+    @property
+    def handle(self) -> object:
+        """The native prompt; open while the request is submitted."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class EngineRequest:
     """One generation.
 
-    `max_tokens` counts replayed tokens too and is cut to the context.
+    `media` is a prompt with images, instead of `prompt_tokens`. `max_tokens` counts replayed tokens too and is cut to the context.
     `replay_tokens` were generated elsewhere; the first
     `replay_sent_bytes` UTF-8 bytes of their text are not emitted again.
     `checkpoints` are prompt positions (tokens) where a later prompt will
@@ -89,6 +99,7 @@ class EngineRequest:
 
     prompt_tokens: Sequence[int]
     max_tokens: int
+    media: MediaHandle | None = None
     sampling: EngineSampling = EngineSampling()
     stops: Sequence[str] = ()
     grammar: GrammarConstraint | None = None

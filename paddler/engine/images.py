@@ -1,0 +1,178 @@
+"""Images in prompts: the projector, and prompts made of text and pixels.
+
+Owns the native projector. Takes decoded pixels; file formats, sizes and where
+images come from are the caller's business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import trio
+
+from paddler.engine.library import ffi, lib, new_error, raise_for_status
+from paddler.engine.model import Model, forward_log
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Image:
+    """Decoded pixels: `rgb` is [height, width, 3] uint8."""
+
+    rgb: bytes
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        if len(self.rgb) != self.width * self.height * 3:
+            message = (
+                f"{len(self.rgb)} bytes are not {self.width} x {self.height} pixels of 3 bytes"
+            )
+            raise ValueError(message)
+
+    @property
+    def content_hash(self) -> int:
+        """64 bits that tell equal images apart from others."""
+        size = f"{self.width}x{self.height}:".encode()
+        digest = hashlib.blake2b(size + self.rgb, digest_size=8).digest()
+        return int.from_bytes(digest, "little")
+
+
+class MediaPrompt:
+    """A tokenized prompt with encoded images; freed by `close`.
+
+    Attributes:
+        n_tokens: Tokens of text and images together.
+        n_image_tokens: Those of the images.
+    """
+
+    def __init__(self, handle: Any) -> None:
+        self.handle = handle
+        info = ffi.new("pdl_media_prompt_info *")
+        lib.pdl_media_prompt_get_info(handle, info)
+        self.n_tokens: int = info.n_tokens
+        self.n_image_tokens: int = info.n_image_tokens
+        self.n_positions: int = info.n_positions
+        self.largest_image_tokens: int = info.largest_image_tokens
+
+    def close(self) -> None:
+        """Free it; requests that were submitted with it keep what they need."""
+        if self.handle is not None:
+            lib.pdl_media_prompt_free(self.handle)
+            self.handle = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class Projector:
+    """Turns images into embeddings for one model. Made by `open_projector`."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    async def make_prompt(
+        self, text: str, images: Sequence[Image], *, add_special: bool = True
+    ) -> MediaPrompt:
+        """Tokenize `text`, which holds one media marker per image, and encode the images.
+
+        Runs in a worker thread. Cancelling stops between two images.
+
+        Raises:
+            InvalidArgument: Markers and images do not match.
+            BadImage: An image cannot be encoded.
+        """
+        cancel = ffi.new("int32_t *", 0)
+        made: MediaPrompt | None = None
+        error = new_error()
+        status = lib.PDL_CANCELLED
+        prompt = ffi.new("pdl_media_prompt **")
+
+        async def stop_when_cancelled() -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                cancel[0] = 1
+
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(stop_when_cancelled)
+                status = await trio.to_thread.run_sync(
+                    self._make, text, images, add_special, cancel, prompt, error
+                )
+                nursery.cancel_scope.cancel()
+            await trio.lowlevel.checkpoint_if_cancelled()
+            raise_for_status(status, error)
+            made = MediaPrompt(prompt[0])
+        finally:
+            forward_log()
+            if made is None and prompt[0] != ffi.NULL:
+                lib.pdl_media_prompt_free(prompt[0])
+        return made
+
+    def _make(
+        self,
+        text: str,
+        images: Sequence[Image],
+        add_special: bool,
+        cancel: Any,
+        prompt: Any,
+        error: Any,
+    ) -> int:
+        encoded = text.encode("utf-8", "replace")
+        native = ffi.new("pdl_image[]", len(images))
+        kept = [ffi.from_buffer(image.rgb) for image in images]
+        for entry, image, pixels in zip(native, images, kept, strict=True):
+            entry.rgb = ffi.cast("uint8_t *", pixels)
+            entry.width = image.width
+            entry.height = image.height
+            entry.content_hash = image.content_hash
+        return int(
+            lib.pdl_media_prompt_make(
+                self._handle,
+                encoded,
+                len(encoded),
+                add_special,
+                native,
+                len(images),
+                cancel,
+                prompt,
+                error,
+            )
+        )
+
+
+@contextlib.asynccontextmanager
+async def open_projector(
+    model: Model, path: Path, *, use_gpu: bool = False, n_threads: int = 0
+) -> AsyncIterator[Projector]:
+    """Load a multimodal projector for `model`; free it on exit.
+
+    Raises:
+        ModelFileNotFound, ModelFileUnreadable, BadModelFile: The file.
+        Unsupported: It is not for images, or not for this model.
+    """
+    params = ffi.new("pdl_projector_params *")
+    name = ffi.new("char[]", os.fsencode(path))
+    params.path = name
+    params.use_gpu = use_gpu
+    params.n_threads = n_threads
+    handle = ffi.new("pdl_projector **")
+    error = new_error()
+    status = await trio.to_thread.run_sync(
+        lib.pdl_projector_open, model.handle, params, handle, error
+    )
+    forward_log()
+    raise_for_status(status, error)
+    try:
+        yield Projector(handle[0])
+    finally:
+        lib.pdl_projector_free(handle[0])
