@@ -24,8 +24,6 @@ import tempfile
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
-import trio
-
 from benchmarks.chat_traffic import (
     Chat,
     OpenAiChat,
@@ -37,7 +35,7 @@ from benchmarks.chat_traffic import (
 from benchmarks.fleet import CLI, prompt_cache_flags, running_fleet
 from benchmarks.model import EngineShape, add_model_options, chat_template, shape_from
 from benchmarks.peers import PeerMissing, llama_server, nginx, vllm_router
-from benchmarks.processes import n_cores
+from benchmarks.processes import Program, n_cores, run_main, while_running
 from benchmarks.streams import BalancerTarget, compare_streams
 from benchmarks.tables import machine_line, markdown, median, milliseconds, percentile, ratio
 
@@ -54,7 +52,7 @@ def note(text: str) -> None:
 @contextlib.asynccontextmanager
 async def routed_llama_servers(
     router: str, shape: EngineShape, logs: Path, *, prompt_cache_mib: int
-) -> AsyncGenerator[Chat, None]:
+) -> AsyncGenerator[tuple[Chat, list[Program]], None]:
     """Two llama-servers behind a router."""
     template = logs / "template.jinja"
     template.write_text(chat_template())
@@ -73,13 +71,13 @@ async def routed_llama_servers(
         ]
         front = nginx if router == "nginx" else vllm_router
         peer = await stack.enter_async_context(front(workers, logs))
-        yield OpenAiChat(peer.url)
+        yield OpenAiChat(peer.url), [peer.program, *(worker.program for worker in workers)]
 
 
 @contextlib.asynccontextmanager
 async def our_fleet(
     shape: EngineShape, logs: Path, *, prompt_cache_mib: int, is_cached: bool
-) -> AsyncGenerator[Chat, None]:
+) -> AsyncGenerator[tuple[Chat, list[Program]], None]:
     """A balancer and two agents."""
     flags = prompt_cache_flags(prompt_cache_mib) if is_cached else ()
     async with running_fleet(
@@ -89,13 +87,13 @@ async def our_fleet(
         agent_flags=flags,
         agent_module=CLI if is_cached else UNCACHED,
         chat_template=chat_template(),
-    ) as (balancer, _):
-        yield PaddlerChat(balancer.inference_url)
+    ) as (balancer, agents):
+        yield PaddlerChat(balancer.inference_url), [balancer.program, *agents]
 
 
 def system_named(
     name: str, shape: EngineShape, logs: Path, prompt_cache_mib: int
-) -> Callable[[], contextlib.AbstractAsyncContextManager[Chat]]:
+) -> Callable[[], contextlib.AbstractAsyncContextManager[tuple[Chat, list[Program]]]]:
     """How to start one of `SYSTEMS`."""
     if name in ("nginx", "vllm-router"):
         return functools.partial(
@@ -122,8 +120,9 @@ async def conversations_table(arguments: argparse.Namespace, shape: EngineShape,
         note(f"starting {name}")
         start = system_named(name, shape, logs, arguments.prompt_cache_mib)
         try:
-            async with start() as chat:
-                results[name] = await hold_conversations(chat, traffic, note)
+            async with start() as (chat, programs):
+                hold = functools.partial(hold_conversations, chat, traffic, note)
+                results[name] = await while_running(programs, hold)
         except PeerMissing as missing:
             note(f"left out: {missing}")
     ours = results.get("paddler")
@@ -166,13 +165,14 @@ def _row(name: str, result: TrafficResult, ours: TrafficResult | None) -> list[s
 async def unrelated_table(arguments: argparse.Namespace, shape: EngineShape, logs: Path) -> str:
     """Prompts that share nothing, against our own agents without caching."""
     cached = system_named("paddler", shape, logs, arguments.prompt_cache_mib)
-    uncached = system_named("uncached", shape, logs, 0)
     other_logs = logs / "uncached"
-    other_logs.mkdir(exist_ok=True)
-    async with cached() as ours, uncached() as theirs:
+    other_logs.mkdir()
+    uncached = system_named("uncached", shape, other_logs, 0)
+    async with cached() as (ours, our_programs), uncached() as (theirs, their_programs):
         assert isinstance(ours, PaddlerChat)
         assert isinstance(theirs, PaddlerChat)
-        return await compare_streams(
+        compare = functools.partial(
+            compare_streams,
             BalancerTarget(ours.url),
             BalancerTarget(theirs.url, name="paddler, uncached"),
             counts=[N_WORKERS * shape.n_slots],
@@ -181,6 +181,7 @@ async def unrelated_table(arguments: argparse.Namespace, shape: EngineShape, log
             n_tokens=32,
             note=note,
         )
+        return await while_running([*our_programs, *their_programs], compare)
 
 
 async def run(arguments: argparse.Namespace) -> None:
@@ -211,7 +212,7 @@ def main() -> None:
     if arguments.quick:
         arguments.conversations, arguments.turns, arguments.think_s = 2, 2, 0.1
         arguments.rounds = 1
-    trio.run(run, arguments)
+    run_main(run, arguments)
 
 
 if __name__ == "__main__":

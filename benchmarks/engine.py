@@ -20,6 +20,7 @@ import trio
 from benchmarks.long_prompts import compare_long_prompts
 from benchmarks.model import EngineShape, add_model_options, shape_from
 from benchmarks.peers import llama_server
+from benchmarks.processes import run_main
 from benchmarks.prompts import words
 from benchmarks.streams import (
     EngineTarget,
@@ -131,7 +132,7 @@ def main() -> None:
     if arguments.quick:
         arguments.rounds, arguments.tokens, arguments.streams = 1, 8, [1, 2]
         arguments.long_prompt_words = 300
-    trio.run(run, arguments)
+    run_main(run, arguments)
 
 
 if __name__ == "__main__":

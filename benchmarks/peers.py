@@ -17,12 +17,12 @@ import trio
 
 from benchmarks.clients import RequestFailed, request
 from benchmarks.model import EngineShape
-from benchmarks.processes import START_TIMEOUT_S, Program, free_port, running
+from benchmarks.processes import START_TIMEOUT_S, Program, ProgramFailed, free_port, running
 
 _POLL_S = 0.2
 
 
-class PeerMissing(Exception):
+class PeerMissing(ProgramFailed):
     """A program to compare with is not installed; the message says how to get it."""
 
 

@@ -6,12 +6,14 @@ write goes to files. Linux only: the figures come from /proc.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import socket
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import trio
 
@@ -21,9 +23,21 @@ STOP_TIMEOUT_S = 15.0
 START_TIMEOUT_S = 120.0
 _POLL_S = 0.1
 
+Result = TypeVar("Result")
+
 
 class ProgramFailed(Exception):
-    """A program ended before it was of use; the message has the end of its log."""
+    """A program is missing, or ended before it was of use; the message says all there is."""
+
+
+def run_main(
+    run: Callable[[argparse.Namespace], Awaitable[Result]], arguments: argparse.Namespace
+) -> Result:
+    """Run a benchmark; a program that fails is an error in one line, not a traceback."""
+    try:
+        return trio.run(run, arguments)
+    except ProgramFailed as failed:
+        sys.exit(f"error: {failed}")
 
 
 def free_port() -> int:
@@ -64,24 +78,10 @@ class Program:
                     return
         raise self.failure("does not listen")
 
-    async def run_beside(self, command: Sequence[str]) -> bytes:
-        """Run another program to its end and return what it printed.
-
-        Raises:
-            ProgramFailed: This program ended meanwhile.
-            subprocess.CalledProcessError: The other one failed.
-        """
-        printed = b""
-        async with trio.open_nursery() as nursery:
-
-            async def watch() -> None:
-                await self.process.wait()
-                raise self.failure("ended")
-
-            nursery.start_soon(watch)
-            printed = (await trio.run_process(command, capture_stdout=True)).stdout
-            nursery.cancel_scope.cancel()
-        return printed
+    async def fail_when_it_ends(self) -> None:
+        """Wait until the process ends, and raise ProgramFailed."""
+        await self.process.wait()
+        raise self.failure(f"ended with {self.process.returncode}")
 
     def failure(self, what: str) -> ProgramFailed:
         """An error that says `what` and shows the end of the log."""
@@ -117,6 +117,25 @@ async def running(
     finally:
         with trio.CancelScope(shield=True):
             await stop(process)
+
+
+async def while_running(
+    programs: Sequence[Program], action: Callable[[], Awaitable[Result]]
+) -> Result:
+    """What `action` returns; raises ProgramFailed as soon as one of the programs ends."""
+    results = []
+    try:
+        async with trio.open_nursery() as nursery:
+            for program in programs:
+                nursery.start_soon(program.fail_when_it_ends)
+            results.append(await action())
+            nursery.cancel_scope.cancel()
+    except* ProgramFailed as group:
+        failure: BaseException = group
+        while isinstance(failure, BaseExceptionGroup):
+            failure = failure.exceptions[0]
+        raise failure from None
+    return results[0]
 
 
 async def stop(process: trio.Process) -> bool:

@@ -37,6 +37,7 @@ from benchmarks.processes import (
     n_descriptors,
     n_threads,
     resident_bytes,
+    run_main,
     running,
     stop,
 )
@@ -294,7 +295,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.minutes, arguments.swap_s, arguments.agent_s = 1.0, 15.0, 20.0
-    problems = trio.run(soak, arguments)
+    problems = run_main(soak, arguments)
     for problem in problems:
         print(f"PROBLEM: {problem}")
     print(f"{len(problems)} problems." if problems else "No problems.")

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import tempfile
 import time
@@ -28,7 +29,7 @@ from benchmarks.clients import RAW_PROMPT_PATH, paddler_stream
 from benchmarks.fleet import Balancer, running_balancer, running_fleet
 from benchmarks.model import EngineShape, add_model_options, chat_template, shape_from
 from benchmarks.peers import llama_server
-from benchmarks.processes import cpu_s, python_command, running
+from benchmarks.processes import cpu_s, python_command, run_main, running, while_running
 from benchmarks.streams import BalancerTarget, LlamaServerTarget, compare_streams
 from benchmarks.tables import machine_line, markdown, median, milliseconds, percentile
 from paddler.messages.state import DesiredState, ModelReference
@@ -50,7 +51,8 @@ async def full_path(arguments: argparse.Namespace, logs: Path) -> str:
         running_fleet(shape, logs, chat_template=chat_template()) as (balancer, (agent,)),
         llama_server(shape, logs) as peer,
     ):
-        table = await compare_streams(
+        compare = functools.partial(
+            compare_streams,
             BalancerTarget(balancer.inference_url),
             LlamaServerTarget(peer.url),
             counts=arguments.streams,
@@ -59,6 +61,7 @@ async def full_path(arguments: argparse.Namespace, logs: Path) -> str:
             n_tokens=arguments.tokens,
             note=note,
         )
+        table = await while_running([balancer.program, agent, peer.program], compare)
         memory = [
             ["agent", f"{agent.resident_bytes() / _MIB:.0f}"],
             ["llama-server", f"{peer.program.resident_bytes() / _MIB:.0f}"],
@@ -82,10 +85,13 @@ async def _flood(
         client += ["--port", balancer.inference_url.rpartition(":")[2], "--body", body]
         client += ["--streams", str(n_agents * n_slots)]
         cpu_before, began = cpu_s(balancer.program.pid), time.perf_counter()
-        printed = await agents.run_beside(client)
+        ended = await while_running(
+            [agents, balancer.program],
+            functools.partial(trio.run_process, client, capture_stdout=True),
+        )
         seconds = time.perf_counter() - began
         used_s = cpu_s(balancer.program.pid) - cpu_before
-    found = msgspec.json.decode(printed)
+    found = msgspec.json.decode(ended.stdout)
     n_received = int(found["n_tokens"])
     if n_received != n_tokens * n_agents * n_slots:
         note(f"only {n_received} of {n_tokens * n_agents * n_slots} tokens arrived")
@@ -181,7 +187,7 @@ def main() -> None:
     if arguments.quick:
         arguments.rounds, arguments.tokens, arguments.streams = 1, 8, [2]
         arguments.flood_tokens, arguments.paced_s, arguments.idle_requests = 500, 2.0, 50
-    trio.run(run, arguments)
+    run_main(run, arguments)
 
 
 if __name__ == "__main__":
