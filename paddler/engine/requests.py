@@ -89,12 +89,12 @@ class MediaHandle(Protocol):
 class EngineRequest:
     """One generation.
 
-    `media` is a prompt with images, instead of `prompt_tokens`. `max_tokens` counts replayed tokens too and is cut to the context.
-    `replay_tokens` were generated elsewhere; the first
-    `replay_sent_bytes` UTF-8 bytes of their text are not emitted again.
-    `checkpoints` are prompt positions (tokens) where a later prompt will
-    probably diverge. `n_logprobs` None is off. `keep_raw_text` makes `Ended`
-    carry the whole output, markers included.
+    `media` is a prompt with images, instead of `prompt_tokens`. `max_tokens`
+    counts replayed tokens too and is cut to the context. `replay_tokens` were
+    generated elsewhere; the first `replay_sent_bytes` UTF-8 bytes of their
+    text are not emitted again. `checkpoints` are prompt positions (tokens)
+    where a later prompt will probably diverge. `n_logprobs` None is off.
+    `keep_raw_text` makes `Ended` carry the whole output, markers included.
     """
 
     prompt_tokens: Sequence[int]
