@@ -15,6 +15,7 @@ help:
 	@echo "make demo         install and show an answer from a real model"
 	@echo "make test         all tests, the real model included"
 	@echo "make setup        virtual environment, native engine, everything for development"
+	@echo "make panel        the web admin panel, built with npm"
 	@echo "make lint         ruff, import contracts, flake8-async"
 	@echo "make typecheck    mypy --strict"
 	@echo "make check        lint, typecheck and test"
@@ -57,7 +58,7 @@ demo: $(VENV)/.installed-demo native
 	@$(BIN)/paddler demo $(ARGS)
 
 test: setup
-	@command -v chromium > /dev/null || echo "Tests of the admin panel are skipped: install Chromium (apt-get install chromium)"
+	@command -v chromium chromium-browser > /dev/null || echo "Tests of the admin panel are skipped: install Chromium (apt-get install chromium)"
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.installed-dev
@@ -93,5 +94,5 @@ bench: setup
 	$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
 
 clean:
-	rm -rf $(VENV) dist paddler/engine/_native*.so
+	rm -rf $(VENV) dist paddler/engine/_native*.so paddler/balancer/admin_panel/assets
 	find paddler native tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
