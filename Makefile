@@ -58,7 +58,7 @@ demo: $(VENV)/.installed-demo native
 	@$(BIN)/paddler demo $(ARGS)
 
 test: setup
-	@command -v chromium chromium-browser > /dev/null || echo "Tests of the admin panel are skipped: install Chromium (apt-get install chromium)"
+	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || echo "Tests of the admin panel are skipped: install Chromium (apt-get install chromium)"
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.installed-dev

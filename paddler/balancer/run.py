@@ -241,6 +241,7 @@ def _services(
         ).make_app(edge_limits=limits, cors=CorsPolicy(settings.inference_cors_origins))
         services.append(Service("openai", listeners["openai"], openai))
     if settings.panel is not None and panel_assets is not None:
+        _warn_of_unreachable(settings, settings.panel)
         panel = AdminPanel(
             assets=panel_assets,
             management=ServiceLocation(
@@ -253,6 +254,24 @@ def _services(
         app = panel.make_app(edge_limits=limits)
         services.append(Service("admin_panel", listeners["admin_panel"], app))
     return services
+
+
+def _warn_of_unreachable(settings: BalancerSettings, panel: PanelSettings) -> None:
+    """A panel that other machines open cannot use services that only this one reaches."""
+    if panel.address.is_loopback:
+        return
+    for name, address, url in (
+        ("management", settings.management_address, panel.management_url),
+        ("inference", settings.inference_address, panel.inference_url),
+    ):
+        if address.is_loopback and url is None:
+            _log.warning(
+                "panel_half_reachable service=%s address=%s hint=%r",
+                name,
+                address,
+                f"browsers on other machines need {address.flag} on an address they reach, "
+                f"or --web-admin-panel-{name}-url",
+            )
 
 
 async def run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import ipaddress
 import socket as stdlib_socket
 from collections.abc import Sequence
 
@@ -23,6 +24,14 @@ class ListenAddress:
     flag: str
     host: str
     port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches it, as far as `host` tells."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     @override
     def __str__(self) -> str:
