@@ -20,6 +20,7 @@ from paddler.engine.model import Model, ModelFacts, open_model
 from paddler.engine.requests import EngineEvent, EngineRequest
 from paddler.engine.settings import EngineSettings
 from paddler.engine.slots import EngineStats, Generation, SlotEngine, open_slots
+from paddler.engine.template_probe import probe_template
 
 
 class Engine:
@@ -87,7 +88,12 @@ class Engine:
             )
             chat: ChatTemplates | None = None
             chat_error: errors.BadTemplate | None = None
+            template = chat_template_override
+            if template is None:
+                template = model.facts.chat_template
             try:
+                if template is not None:
+                    await probe_template(template)
                 chat = await trio.to_thread.run_sync(
                     ChatTemplates.open, model.handle, chat_template_override
                 )
