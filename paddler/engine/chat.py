@@ -18,11 +18,12 @@ import string
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
+from msgspec.structs import replace
 
 from paddler.engine.errors import BadSchema, BadTemplate, InvalidArgument, UnparsableOutput
 from paddler.engine.library import ffi, lib, new_error, raise_for_status, take_string
 from paddler.engine.requests import ClassMarker, GrammarConstraint, TokenClass
-from paddler.engine.tool_call_grammar import tool_call_grammar
+from paddler.engine.tool_call_grammar import call_or_answer_grammar, tool_call_grammar
 from paddler.messages.conversation import ImagePart, Message, RequestedToolCall, ToolDefinition
 from paddler.messages.generation import (
     ConversationPrompt,
@@ -242,7 +243,8 @@ class ChatTemplates:
     ) -> RenderedConversation:
         """Renders a conversation; with `json_schema` (JSON text) the answer has to fit it.
 
-        Images become `MEDIA_MARKER`, in their order.
+        Tools may be called all the same, if `tool_choice` is AUTO and the format
+        allows it. Images become `MEDIA_MARKER`, in their order.
 
         Raises:
             BadTemplate: the template refuses this conversation.
@@ -251,11 +253,27 @@ class ChatTemplates:
         """
         if self._handle is None:
             raise InvalidArgument("the chat template is closed")
+        is_parallel = prompt.parallel_tool_calls
+        if json_schema is not None and prompt.tools and prompt.tool_choice is ToolChoice.AUTO:
+            calls = self._render(replace(prompt, tool_choice=ToolChoice.REQUIRED), None)
+            answer = json_schema_to_grammar(json_schema)
+            chosen = call_or_answer_grammar(calls.grammar, answer, is_parallel=is_parallel)
+            if chosen is not None:
+                return _conversation(calls, chosen)
+        rendered = self._render(prompt, json_schema)
+        if not prompt.tools:
+            return _conversation(rendered, rendered.grammar)
+        is_required = prompt.tool_choice is ToolChoice.REQUIRED
+        grammar = tool_call_grammar(
+            rendered.grammar, is_required=is_required, is_parallel=is_parallel
+        )
+        return _conversation(rendered, grammar)
+
+    def _render(self, prompt: ConversationPrompt, json_schema: str | None) -> _Rendered:
         request = msgspec.json.encode(_request(prompt, json_schema))
         result, error = ffi.new("char **"), new_error()
         raise_for_status(lib.pdl_chat_render(self._handle, request, result, error), error)
-        rendered = msgspec.json.decode(take_string(result), type=_Rendered)
-        return _conversation(rendered, _grammar_text(rendered.grammar, prompt))
+        return msgspec.json.decode(take_string(result), type=_Rendered)
 
 
 def json_schema_to_grammar(schema_text: str) -> str:
@@ -325,16 +343,6 @@ def _tool(tool: ToolDefinition) -> dict[str, object]:
     if tool.parameters is not None:
         function["parameters"] = tool.parameters
     return {"type": "function", "function": function}
-
-
-def _grammar_text(text: str, prompt: ConversationPrompt) -> str:
-    if not prompt.tools:
-        return text
-    return tool_call_grammar(
-        text,
-        is_required=prompt.tool_choice is ToolChoice.REQUIRED,
-        is_parallel=prompt.parallel_tool_calls,
-    )
 
 
 def _conversation(rendered: _Rendered, grammar_text: str) -> RenderedConversation:

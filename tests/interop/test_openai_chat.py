@@ -247,3 +247,21 @@ def test_any_json_object(client: openai.OpenAI) -> None:
     assert content.startswith("{")
     if answer.choices[0].finish_reason == "stop":
         assert isinstance(json.loads(content), dict)
+
+
+def test_an_answer_that_fits_a_schema_or_a_call(client: openai.OpenAI) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"sunny": {"type": "boolean"}},
+        "required": ["sunny"],
+        "additionalProperties": False,
+    }
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}
+    message = (
+        ask(client, tools=[WEATHER], response_format=wanted, max_tokens=100).choices[0].message
+    )
+    if message.tool_calls:
+        assert message.tool_calls[0].type == "function"
+        assert json.loads(message.tool_calls[0].function.arguments)["city"] in ("Paris", "London")
+    else:
+        assert isinstance(json.loads(message.content or "")["sunny"], bool)

@@ -179,19 +179,10 @@ def conversation_task(
 
     The model thinks if its template knows how to, unless the request says
     otherwise or a grammar has to hold from the first token on.
-
-    Raises:
-        BadRequest: A structured answer together with tools that may be called.
     """
     if plan.must_call:
         # The answer is a tool call; the format is for the answers that follow.
         grammar = None
-    elif grammar is not None and plan.may_call:
-        message = (
-            "a structured answer together with tools that the model may call is not supported; "
-            "set `tool_choice` to `none` where the structured answer is due, or to `required`"
-        )
-        raise BadRequest(message, param="tool_choice", code="unsupported_combination")
     arguments = {
         name: msgspec.json.encode(value).decode()
         for name, value in template_arguments.items()

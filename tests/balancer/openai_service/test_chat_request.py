@@ -195,6 +195,12 @@ def test_a_format_becomes_a_grammar() -> None:
     assert task_of(grammar='root ::= "a"').grammar == GbnfGrammar('root ::= "a"', "root")
 
 
+def test_a_format_stays_where_tools_may_be_called() -> None:
+    task = task_of(tools=[function("a")], response_format={"type": "json_object"})
+    assert task.grammar == JsonSchemaGrammar('{"type":"object"}')
+    assert task.parse_tool_calls
+
+
 def test_a_required_call_leaves_the_format_to_later_answers() -> None:
     task = task_of(
         tools=[function("a")], tool_choice="required", response_format={"type": "json_object"}

@@ -17,7 +17,6 @@ from paddler.messages.generation import (
 )
 from tests.balancer.openai_service.serving import (
     CHAT,
-    HELLO,
     STARTED,
     answer_one,
     chat,
@@ -221,14 +220,3 @@ async def test_what_is_not_kept_is_refused_with_its_name() -> None:
             answer = await post(balancer, "/v1/responses", input="Hi", **{field: value})
             assert answer.status_code == 400
             assert error_of(answer)["param"] == field
-
-
-async def test_a_structured_answer_beside_callable_tools_is_refused() -> None:
-    tool = {"type": "function", "function": {"name": "now"}}
-    async with openai_balancer() as balancer:
-        await balancer.join()
-        answer = await chat(
-            balancer, messages=HELLO, tools=[tool], response_format={"type": "json_object"}
-        )
-        assert answer.status_code == 400
-        assert error_of(answer)["code"] == "unsupported_combination"
