@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from paddler.messages.state import DesiredState, ModelReference
 from tests.panel.conftest import PANEL, Fleet
 from tests.support.real_programs import Programs
 
@@ -52,6 +53,37 @@ def test_axe_finds_no_violation_without_agents(
     page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
     page.goto(started.balancer(PANEL).url("admin_panel"))
     expect(page.get_by_test_id("no-agents")).to_be_visible()
+    assert violations(page, axe_source) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_violation_where_something_is_wrong(
+    page: Page, started: Programs, axe_source: str, theme: str
+) -> None:
+    page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    balancer = started.balancer(PANEL)
+    started.agent(balancer.management_address, name="troubled")
+    balancer.put_state(DesiredState(model=ModelReference(LocalToAgent="/nowhere.gguf")))
+    page.goto(balancer.url("admin_panel"))
+    expect(page.get_by_test_id("issue")).to_be_visible()
+    expect(page.get_by_test_id("rollout")).to_be_visible()
+    assert violations(page, axe_source) == []
+    page.get_by_role("link", name="Model", exact=True).click()
+    page.get_by_label("Top p").fill("7")
+    page.get_by_label("Written here").check()
+    assert violations(page, axe_source) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_violation_in_a_conversation(
+    page: Page, fleet: Fleet, axe_source: str, theme: str
+) -> None:
+    page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    page.goto(f"{fleet.panel_url}/#/prompt")
+    page.get_by_label("Max tokens").fill("3")
+    page.get_by_role("textbox", name="Message").fill("Hello.")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_test_id("answer")).to_have_attribute("data-ended", "done")
     assert violations(page, axe_source) == []
 
 
