@@ -11,6 +11,15 @@ namespace {
 constexpr bool emitted = true;
 constexpr bool dropped = false;
 
+// With the line breaks that models put around the tag.
+void add_reasoning_end(const std::string &tag, int32_t plain, std::vector<ClassMarker> &markers) {
+    for (const char *before : {"", "\n"}) {
+        for (const char *after : {"", "\n", "\n\n"}) {
+            markers.push_back({before + tag + after, class_reasoning, plain, dropped});
+        }
+    }
+}
+
 // Tags around content, and other changes of class that neither the thinking
 // tags nor the triggers of the tool grammar name. `plain` is the class of what
 // is neither reasoning nor a tool call.
@@ -168,14 +177,16 @@ Classification classify_output(const ChatTemplate &chat_template, const ChatRequ
         markers.push_back({start, plain, class_tool_call, emitted});
     }
     if (!rendered.thinking_start_tag.empty() && !rendered.thinking_end_tags.empty()) {
-        markers.push_back(
-            {string_strip(rendered.thinking_start_tag), plain, class_reasoning, dropped});
+        const auto begin = string_strip(rendered.thinking_start_tag);
+        for (const char *after : {"", "\n"}) {
+            markers.push_back({begin + after, plain, class_reasoning, dropped});
+        }
         for (const auto &tag : rendered.thinking_end_tags) {
             const auto end = string_strip(tag);
             if (std::find(starts.begin(), starts.end(), end) != starts.end()) {
                 markers.push_back({end, class_reasoning, class_tool_call, emitted});
             } else if (end == tag) {
-                markers.push_back({end, class_reasoning, plain, dropped});
+                add_reasoning_end(end, plain, markers);
             }
         }
     }

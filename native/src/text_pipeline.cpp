@@ -159,8 +159,10 @@ void TextPipeline::advance(bool finished, std::vector<TextSegment> &segments) {
     while (!stopped_) {
         const Match match = first_match();
         const size_t partial = finished ? std::string::npos : first_partial_match();
-        // A possible match that begins earlier is decided first.
-        if (match.position == std::string::npos || partial < match.position) {
+        // A possible match that begins earlier is decided first, and so is a
+        // marker that could still turn out to be a longer one.
+        const bool may_grow = match.marker != nullptr && partial == match.position;
+        if (match.position == std::string::npos || partial < match.position || may_grow) {
             const size_t certain = std::min(partial, pending_.size());
             emit(std::string_view(pending_).substr(0, certain), segments);
             pending_.erase(0, certain);

@@ -65,8 +65,7 @@ RECORDED = [
         "Qwen-Qwen3-0.6B",
         f"<think>\nThey want weather.\n</think>\n\n<tool_call>\n{CALL}\n</tool_call>",
         [
-            (REASONING, "\nThey want weather.\n"),
-            (CONTENT, "\n\n"),
+            (REASONING, "They want weather."),
             (TOOL_CALL, f"<tool_call>\n{CALL}\n</tool_call>"),
         ],
         n_calls=1,
@@ -82,8 +81,7 @@ RECORDED = [
         "Weather...\n</think>\n\n<tool_call>\n<function=get_weather>\n<parameter=city>\nParis\n"
         "</parameter>\n</function>\n</tool_call>",
         [
-            (REASONING, "Weather...\n"),
-            (CONTENT, "\n\n"),
+            (REASONING, "Weather..."),
             (
                 TOOL_CALL,
                 "<tool_call>\n<function=get_weather>\n<parameter=city>\nParis\n</parameter>\n"
@@ -150,14 +148,14 @@ RECORDED = [
     Recorded(
         "llama-cpp-deepseek-r1",
         f"Weather, then.\n</think>\n\n{DEEPSEEK_CALL}",
-        [(REASONING, "Weather, then.\n"), (CONTENT, "\n\n"), (TOOL_CALL, DEEPSEEK_CALL)],
+        [(REASONING, "Weather, then."), (TOOL_CALL, DEEPSEEK_CALL)],
         n_calls=1,
         thinking=True,
     ),
     Recorded(
         "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B",
         "Greet them.\n</think>\n\nHello!",
-        [(REASONING, "Greet them.\n"), (CONTENT, "\n\nHello!")],
+        [(REASONING, "Greet them."), (CONTENT, "Hello!")],
         thinking=True,
     ),
     Recorded(
@@ -165,7 +163,7 @@ RECORDED = [
         '<|channel>thought\nHm.\n<channel|>Sure.<|tool_call>call:get_weather{city:<|"|>Paris<|"|>}'
         "<tool_call|>",
         [
-            (REASONING, "\nHm.\n"),
+            (REASONING, "Hm."),
             (CONTENT, "Sure."),
             (TOOL_CALL, '<|tool_call>call:get_weather{city:<|"|>Paris<|"|>}<tool_call|>'),
         ],

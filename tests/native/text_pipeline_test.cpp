@@ -91,6 +91,27 @@ void test_a_marker_applies_only_in_its_class() {
     CHECK(joined(segments) == "[0]a</think>b");
 }
 
+void test_the_longest_marker_applies_however_the_text_is_cut() {
+    const std::vector<ClassMarker> markers = {
+        {"</think>", 1, 0, false}, {"</think>\n", 1, 0, false}, {"</think>\n\n", 1, 0, false}};
+    const std::vector<std::pair<std::string, std::string>> cases = {
+        {"a</think>b", "[1]a[0]b"},
+        {"a</think>\nb", "[1]a[0]b"},
+        {"a</think>\n\n\nb", "[1]a[0]\nb"},
+        {"a</think>", "[1]a"},
+        {"a</think>\n", "[1]a"},
+    };
+    for (const auto &[text, expected] : cases) {
+        TextPipeline pipeline({}, markers, 1);
+        std::vector<TextSegment> segments;
+        for (const char byte : text) {
+            pipeline.push(std::string_view(&byte, 1), segments);
+        }
+        pipeline.finish(segments);
+        CHECK(joined(segments) == expected);
+    }
+}
+
 void test_an_unfinished_code_point_is_dropped_at_the_end() {
     TextPipeline pipeline({"x"}, {}, 0);
     std::vector<TextSegment> segments;
@@ -125,6 +146,7 @@ int main() {
     test_cutting_does_not_matter();
     test_text_is_not_held_longer_than_needed();
     test_a_marker_applies_only_in_its_class();
+    test_the_longest_marker_applies_however_the_text_is_cut();
     test_an_unfinished_code_point_is_dropped_at_the_end();
     test_bytes_that_are_no_text_become_replacements();
     return 0;
