@@ -20,13 +20,13 @@ export function DashboardPage({ live, services }: { live: Live; services: Servic
       ) : (
         <>
           <Flow dashboard={dashboard} />
-          <Rollout dashboard={dashboard} />
           <section aria-labelledby="agents-title">
             <div class="section-head">
               <h2 id="agents-title">Agents</h2>
               <span class="muted" data-testid="agent-count">
                 {dashboard.agents.length} connected
               </span>
+              <Rollout dashboard={dashboard} />
             </div>
             {dashboard.agents.length === 0 ? (
               <EmptyFleet managementUrl={services.config.managementUrl} />

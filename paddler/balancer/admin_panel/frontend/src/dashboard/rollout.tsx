@@ -17,8 +17,8 @@ export function Rollout({ dashboard }: { dashboard: Dashboard }) {
       <p>
         <strong>{stopped ? "The new state failed." : "The new state is on its way."}</strong>{" "}
         {stopped && keptBack > 0
-          ? `${plural(keptBack, "agent")} still serve the state before; nothing else changes until it is corrected.`
-          : `${applied} of ${plural(total, "agent")} serve it.`}
+          ? `The state before stays with ${plural(keptBack, "agent")} until it is corrected.`
+          : `It is served by ${applied} of ${plural(total, "agent")}.`}
       </p>
       <progress max={total} value={applied} aria-label="Agents that serve the new state" />
       <p class="muted">
