@@ -28,9 +28,9 @@ class OneLineFormatter(logging.Formatter):
 
     @override
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """The line, without a traceback."""
+        """The line, without a traceback; line ends within values are written as `\\n`."""
         record.shortname = record.name.removeprefix("paddler.")
-        return super().formatMessage(record)
+        return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
 
 
 def set_up_logging(level: str) -> None:
