@@ -18,6 +18,7 @@ import trio
 
 from paddler.agent.engine_protocol import Engine, RenderedConversation
 from paddler.agent.held_prompts import HeldPrompts
+from paddler.agent.infill import infill_tokens
 from paddler.agent.request_translation import (
     RequestEnded,
     check_task,
@@ -47,6 +48,7 @@ from paddler.messages.generation import (
     GenerationRefused,
     GenerationStarted,
     GenerationTask,
+    InfillPrompt,
     RawPrompt,
     TokenPrompt,
     ToolChoice,
@@ -190,6 +192,8 @@ async def _prepare(task: GenerationTask, serving: Serving) -> _Prepared:
         case TokenPrompt(token_ids):
             _check_tokens(token_ids, engine.facts.n_vocab)
             return _Prepared(tokens=token_ids, grammar=grammar)
+        case InfillPrompt():
+            return _Prepared(tokens=await infill_tokens(prompt, engine.tokenize), grammar=grammar)
         case ConversationPrompt():
             rendered = await _render(prompt, task, serving)
             grammar = _chosen_grammar(task, grammar, rendered.grammar)

@@ -27,6 +27,13 @@ class TokenPrompt(msgspec.Struct, frozen=True, tag="tokens"):
     token_ids: list[int]
 
 
+class InfillPrompt(msgspec.Struct, frozen=True, tag="infill"):
+    """Text to be generated between two others, by a model that was trained for it."""
+
+    prefix: str
+    suffix: str
+
+
 class ToolChoice(enum.StrEnum):
     """Whether the model may, must or must not call a tool."""
 
@@ -52,7 +59,7 @@ class ConversationPrompt(msgspec.Struct, frozen=True, tag="conversation", omit_d
     template_arguments: dict[str, str] = {}
 
 
-Prompt = RawPrompt | TokenPrompt | ConversationPrompt
+Prompt = RawPrompt | TokenPrompt | InfillPrompt | ConversationPrompt
 
 
 class GenerationTask(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -74,6 +74,12 @@ def test_echo_and_logprobs(client: openai.OpenAI) -> None:
     assert all(len(top) == 2 for top in logprobs.top_logprobs)
 
 
+def test_a_suffix_is_refused_where_the_model_cannot_fill_in(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.completions.create(model=MODEL, prompt="a", suffix="b")
+    assert refused.value.code == "suffix_not_supported"
+
+
 def test_the_asynchronous_client(openai_fleet: RealBalancer) -> None:
     async def work() -> list[str]:
         async with async_client_of(openai_fleet.url("openai")) as client:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from paddler.messages.generation import ConversationPrompt, GenerationTask, RawPrompt
+from paddler.messages.generation import ConversationPrompt, GenerationTask, InfillPrompt, RawPrompt
 
 BLOCK_BYTES = 1024
 """Content is cut at least this often."""
@@ -90,6 +90,9 @@ def _segments(task: GenerationTask) -> Iterator[bytes]:
     elif isinstance(prompt, RawPrompt):
         yield b"raw"
         yield prompt.text.encode(errors="surrogatepass")
+    elif isinstance(prompt, InfillPrompt):
+        yield b"infill"
+        yield _encode((prompt.prefix, prompt.suffix))
     else:
         yield b"tokens"
         yield b"".join(token_id.to_bytes(8, "little", signed=True) for token_id in prompt.token_ids)

@@ -32,7 +32,13 @@ from paddler.balancer.openai_service.parameters import (
 from paddler.balancer.openai_service.sse import DONE, data_event
 from paddler.balancer.openai_service.usage import UsageTotal
 from paddler.messages.decoding import decode_json
-from paddler.messages.generation import GenerationTask, RawPrompt, TokenLogprobs, TokenPrompt
+from paddler.messages.generation import (
+    GenerationTask,
+    InfillPrompt,
+    RawPrompt,
+    TokenLogprobs,
+    TokenPrompt,
+)
 from paddler.messages.grammar import GbnfGrammar
 from paddler.version import paddler_version
 
@@ -138,8 +144,8 @@ def _check(
             f"at most {context.limits.max_choices} are allowed"
         )
         raise BadRequest(message, param="n")
-    if asked.suffix:
-        message = "`suffix` is not supported: the model is not asked to fill in text"
+    if asked.suffix and any(isinstance(prompt, TokenPrompt) for prompt in prompts):
+        message = "`suffix` together with token ids is not supported"
         raise BadRequest(message, param="suffix", code="unsupported_parameter")
     if asked.best_of is not None and asked.best_of != n_choices:
         message = "`best_of` other than `n` is not supported"
@@ -155,8 +161,11 @@ def _check(
 
 
 def _task(asked: CompletionRequest, prompt: RawPrompt | TokenPrompt) -> GenerationTask:
+    asked_of_model: RawPrompt | TokenPrompt | InfillPrompt = prompt
+    if asked.suffix and isinstance(prompt, RawPrompt):
+        asked_of_model = InfillPrompt(prompt.text, asked.suffix)
     return GenerationTask(
-        prompt=prompt,
+        prompt=asked_of_model,
         max_tokens=asked.max_tokens or DEFAULT_MAX_TOKENS,
         grammar=GbnfGrammar(grammar=asked.grammar, root="root") if asked.grammar else None,
         sampling=asked.sampling(),

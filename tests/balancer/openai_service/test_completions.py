@@ -6,6 +6,7 @@ import trio
 
 from paddler.messages.generation import (
     Alternative,
+    InfillPrompt,
     RawPrompt,
     TokenClass,
     TokenEvent,
@@ -55,6 +56,11 @@ async def test_prompts_come_as_text_texts_or_token_ids() -> None:
         generates = await prompts_of({"prompt": prompt}, len(expected))
         found = [generate.task.prompt for generate in generates]
         assert sorted(map(repr, found)) == sorted(map(repr, expected))
+
+
+async def test_a_suffix_asks_for_what_stands_between() -> None:
+    generates = await prompts_of({"prompt": "def f(", "suffix": "return x"}, 1)
+    assert generates[0].task.prompt == InfillPrompt("def f(", "return x")
 
 
 async def test_max_tokens_is_openais_default_unless_given() -> None:
@@ -110,6 +116,7 @@ async def test_what_is_not_supported_is_refused_clearly() -> None:
             ({"prompt": "a", "best_of": 3}, "best_of"),
             ({"prompt": "a", "echo": True, "logprobs": 1}, "echo"),
             ({"prompt": [1], "echo": True}, "echo"),
+            ({"prompt": [1], "suffix": "x"}, "suffix"),
             ({"prompt": ["a", 1]}, "prompt"),
             ({"prompt": []}, "prompt"),
             ({"prompt": ["a"] * 65, "n": 2}, "n"),
