@@ -7,11 +7,15 @@ namespace paddler {
 namespace {
 
 constexpr double smoothing = 0.2;
-constexpr int32_t first_guess_mixed = 16;  // tokens, before anything was measured
-constexpr int32_t first_guess_alone = 64;
-constexpr int32_t least_tokens = 4;        // below, a batch's fixed cost dominates
-constexpr double least_share = 0.5;        // of the decode part: slow machines prefill, too
-constexpr double alone_factor = 8.0;       // a batch without decoding slots may take this many budgets
+constexpr double first_mixed_tokens = 16.0; // before anything was measured
+constexpr double first_alone_tokens = 64.0;
+constexpr double least_mixed_tokens = 4.0;
+constexpr double least_alone_tokens = 32.0;
+constexpr double most_growth = 2.0; // of a share, from one batch to the next
+constexpr double most_shrinking = 0.5;
+constexpr double speed_decay = 0.9;
+constexpr double least_share = 0.5;  // of the decode part: slow machines prefill, too
+constexpr double alone_factor = 8.0; // a batch without decoding slots may take this many budgets
 constexpr uint64_t oldest_first_every = 4;
 
 void blend(double &average, double sample) {
@@ -21,7 +25,7 @@ void blend(double &average, double sample) {
 } // namespace
 
 PrefillPlanner::PrefillPlanner(int32_t budget_ms, int32_t n_batch)
-    : budget_ms_(budget_ms), n_batch_(n_batch) {}
+    : budget_ms_(budget_ms), n_batch_(n_batch), mixed_tokens_(first_mixed_tokens), alone_tokens_(first_alone_tokens) {}
 
 double PrefillPlanner::decode_ms(int32_t n_decoding) const {
     if (n_decoding <= 0) {
@@ -37,19 +41,17 @@ double PrefillPlanner::decode_ms(int32_t n_decoding) const {
     return 0.0;
 }
 
+double PrefillPlanner::available_ms(int32_t n_decoding) const {
+    if (n_decoding == 0) {
+        return budget_ms_ * alone_factor;
+    }
+    const double decoding_ms = decode_ms(n_decoding);
+    return std::max(std::min<double>(budget_ms_, 2.0 * budget_ms_ - decoding_ms), decoding_ms * least_share);
+}
+
 int32_t PrefillPlanner::allowance(int32_t n_decoding) const {
-    const int32_t room = n_batch_ - n_decoding;
-    if (ms_per_prefill_token_ == 0.0) {
-        return std::min(room, n_decoding > 0 ? first_guess_mixed : first_guess_alone);
-    }
-    double available_ms = budget_ms_ * alone_factor;
-    if (n_decoding > 0) {
-        const double decoding_ms = decode_ms(n_decoding);
-        available_ms = std::min<double>(budget_ms_, 2.0 * budget_ms_ - decoding_ms);
-        available_ms = std::max(available_ms, decoding_ms * least_share);
-    }
-    const auto n_tokens = static_cast<int32_t>(std::min(available_ms / ms_per_prefill_token_, 1e6));
-    return std::min(room, std::max(n_tokens, least_tokens));
+    const double n_tokens = n_decoding > 0 ? mixed_tokens_ : alone_tokens_;
+    return std::min(n_batch_ - n_decoding, static_cast<int32_t>(n_tokens));
 }
 
 std::vector<PrefillShare> PrefillPlanner::plan(int32_t n_decoding, std::vector<PrefillDemand> demands) {
@@ -88,16 +90,20 @@ void PrefillPlanner::observe(int32_t n_decoding, int32_t n_prefill, double elaps
         }
         return;
     }
-    // Tiny shares say more about a batch's fixed cost than about prefill speed.
-    if (n_prefill < least_tokens && ms_per_prefill_token_ > 0.0) {
-        return;
-    }
     const double prefill_ms = std::max(elapsed_ms - decode_ms(n_decoding), elapsed_ms * 0.1);
-    blend(ms_per_prefill_token_, prefill_ms / n_prefill);
+    recent_tokens_ = recent_tokens_ * speed_decay + n_prefill;
+    recent_ms_ = recent_ms_ * speed_decay + prefill_ms;
+    double &n_tokens = n_decoding > 0 ? mixed_tokens_ : alone_tokens_;
+    const double least = n_decoding > 0 ? least_mixed_tokens : least_alone_tokens;
+    const double change = std::clamp(available_ms(n_decoding) / prefill_ms, most_shrinking, most_growth);
+    // A batch that was not filled tells nothing about a larger one.
+    if (change < 1.0 || n_prefill >= allowance(n_decoding)) {
+        n_tokens = std::clamp(n_tokens * change, least, static_cast<double>(n_batch_));
+    }
 }
 
 double PrefillPlanner::prefill_tokens_per_s() const {
-    return ms_per_prefill_token_ > 0.0 ? 1000.0 / ms_per_prefill_token_ : 0.0;
+    return recent_ms_ > 0.0 ? recent_tokens_ * 1000.0 / recent_ms_ : 0.0;
 }
 
 } // namespace paddler

@@ -40,13 +40,19 @@ public:
     double prefill_tokens_per_s() const;
 
 private:
+    double available_ms(int32_t n_decoding) const;
     int32_t allowance(int32_t n_decoding) const;
     double decode_ms(int32_t n_decoding) const;
 
     int32_t budget_ms_;
     int32_t n_batch_;
     uint64_t n_plans_ = 0;
-    double ms_per_prefill_token_ = 0.0;
+    // Grown and shrunk towards the time that is available, so that a batch's
+    // fixed cost is never taken for a cost per token.
+    double mixed_tokens_;
+    double alone_tokens_;
+    double recent_tokens_ = 0.0; // decaying sums: their ratio is the speed
+    double recent_ms_ = 0.0;
     std::vector<double> decode_ms_; // by number of decoding slots, 0: not measured
 };
 
