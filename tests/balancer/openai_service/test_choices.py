@@ -108,3 +108,11 @@ async def test_seeds_of_choices_differ() -> None:
         nursery.start_soon(collect)
         await chat(balancer, n=2, seed=-1)
         assert sorted(map(str, seeds)) == ["0", str(2**32 - 1)]
+
+
+async def test_a_request_whose_first_choice_gets_no_slot_has_the_true_status() -> None:
+    async with openai_balancer(max_buffered_requests=0) as balancer:
+        for is_stream in (False, True):
+            answer = await chat(balancer, n=2, stream=is_stream)
+            assert answer.status_code == 503
+            assert error_of(answer)["code"] == "buffer_full"

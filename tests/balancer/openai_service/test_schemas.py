@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import ipaddress
 import json
 import re
+import uuid
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -87,3 +90,22 @@ def test_days_that_do_not_exist_are_no_dates() -> None:
     pattern = str(strictly({"type": "string", "format": "date"})["pattern"])
     for day in ("2024-02-30", "2024-04-31", "2024-13-01", "0000-01-01", "2024-00-10"):
         assert re.fullmatch(pattern, day) is None, day
+
+
+@pytest.mark.parametrize(
+    ("text_format", "read"),
+    [
+        ("date", datetime.date.fromisoformat),
+        ("time", datetime.time.fromisoformat),
+        ("date-time", datetime.datetime.fromisoformat),
+        ("uuid", uuid.UUID),
+        ("ipv4", ipaddress.IPv4Address),
+        ("ipv6", ipaddress.IPv6Address),
+    ],
+)
+@given(data=st.data())
+def test_whatever_fits_a_formats_pattern_has_the_format(
+    text_format: str, read: Callable[[str], object], data: st.DataObject
+) -> None:
+    pattern = str(strictly({"type": "string", "format": text_format})["pattern"])
+    read(data.draw(st.from_regex(pattern, fullmatch=True).map(str.strip)))
