@@ -48,7 +48,7 @@ from paddler.balancer.metrics.history import History, Readings
 from paddler.balancer.metrics.registry import Gauges, MetricsRegistry
 from paddler.balancer.metrics.statsd import StatsdSettings, push_gauges
 from paddler.balancer.openai_service.limits import DEFAULT_OPENAI_LIMITS, OpenAiLimits
-from paddler.balancer.openai_service.service import OpenAiService
+from paddler.balancer.openai_service.service import BROWSER_HEADERS, OpenAiService
 from paddler.balancer.state_database.database import open_state_database
 from paddler.version import paddler_version
 
@@ -238,7 +238,10 @@ def _services(
             fleet=core.fleet,
             limits=settings.openai_limits,
             accept_any_model=settings.openai_accepts_any_model,
-        ).make_app(edge_limits=limits, cors=CorsPolicy(settings.inference_cors_origins))
+        ).make_app(
+            edge_limits=limits,
+            cors=CorsPolicy(settings.inference_cors_origins, request_headers=BROWSER_HEADERS),
+        )
         services.append(Service("openai", listeners["openai"], openai))
     if settings.panel is not None and panel_assets is not None:
         _warn_of_unreachable(settings, settings.panel)

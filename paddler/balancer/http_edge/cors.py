@@ -25,6 +25,7 @@ class CorsPolicy:
 
     allowed_origins: frozenset[str] = frozenset()
     sibling_port: int | None = None
+    request_headers: str = REQUEST_HEADERS
 
     def preflight(
         self, method: str, origin: str | None, requested_method: str | None, host: str | None = None
@@ -39,7 +40,7 @@ class CorsPolicy:
             content_type=PLAIN_TEXT,
             headers=(
                 ("Access-Control-Allow-Methods", METHODS),
-                ("Access-Control-Allow-Headers", REQUEST_HEADERS),
+                ("Access-Control-Allow-Headers", self.request_headers),
                 ("Access-Control-Max-Age", str(MAX_AGE_S)),
             ),
         )

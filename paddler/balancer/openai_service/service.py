@@ -24,6 +24,17 @@ from paddler.balancer.openai_service.limits import DEFAULT_OPENAI_LIMITS, OpenAi
 from paddler.balancer.openai_service.models import Models
 from paddler.balancer.openai_service.responses import responses
 
+BROWSER_HEADERS = ", ".join(
+    [
+        "Accept, Authorization, Content-Type, Idempotency-Key",
+        "OpenAI-Beta, OpenAI-Organization, OpenAI-Project",
+        "X-Stainless-Arch, X-Stainless-Async, X-Stainless-Helper-Method, X-Stainless-Lang",
+        "X-Stainless-OS, X-Stainless-Package-Version, X-Stainless-Retry-Count",
+        "X-Stainless-Runtime, X-Stainless-Runtime-Version, X-Stainless-Timeout",
+    ]
+)
+"""What OpenAI's JavaScript client sends, and a browser asks leave for."""
+
 Endpoint = Callable[[OpenAiContext, EdgeRequest], Awaitable[AnyAnswer]]
 
 

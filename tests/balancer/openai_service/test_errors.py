@@ -220,3 +220,17 @@ async def test_what_is_not_kept_is_refused_with_its_name() -> None:
             answer = await post(balancer, "/v1/responses", input="Hi", **{field: value})
             assert answer.status_code == 400
             assert error_of(answer)["param"] == field
+
+
+async def test_a_page_of_an_allowed_origin_may_send_what_openais_client_sends() -> None:
+    origin = "https://app.example"
+    async with openai_balancer(inference_cors_origins=frozenset({origin})) as balancer:
+        asked = {
+            "Origin": origin,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization, x-stainless-lang",
+        }
+        answer = await balancer.http.options(url_of(balancer) + CHAT, headers=asked)
+        assert answer.status_code == 204
+        assert answer.headers["Access-Control-Allow-Origin"] == origin
+        assert "x-stainless-lang" in answer.headers["Access-Control-Allow-Headers"].lower()
