@@ -91,6 +91,7 @@ EmbeddingContext::EmbeddingContext(const pdl_model &model, const pdl_embedder_pa
         std::clamp<int64_t>(logits_bytes_per_piece / (n_vocab * 4), 16, causal_ubatch_tokens));
 
     llama_context_params native = llama_context_default_params();
+    native.swa_full = false;
     native.n_ctx = static_cast<uint32_t>(max_tokens_);
     native.n_batch = static_cast<uint32_t>(max_tokens_);
     native.n_seq_max = static_cast<uint32_t>(max_sequences_);

@@ -53,6 +53,10 @@ void on_log(ggml_log_level level, const char *text, void *) {
         captured->size() < max_captured_bytes) {
         captured->append(text);
     }
+    // Whoever captures reports the failure itself, as an error of the request.
+    if (captured != nullptr && level == GGML_LOG_LEVEL_ERROR) {
+        level = GGML_LOG_LEVEL_DEBUG;
+    }
     Ring &target = ring();
     const std::lock_guard<std::mutex> lock(target.mutex);
     if (level != GGML_LOG_LEVEL_CONT) {

@@ -155,7 +155,9 @@ std::unique_ptr<Request> copy_request(const pdl_request &source, const llama_voc
     }
     std::sort(request->checkpoints.begin(), request->checkpoints.end());
     request->keep_raw_text = source.keep_raw_text != 0;
-    request->sampler = std::make_unique<Sampler>(vocab, copy_sampling(source, n_vocab), n_ctx_slot);
+    SamplerParams sampling = copy_sampling(source, n_vocab);
+    sampling.preserved_tokens = request->preserved_tokens;
+    request->sampler = std::make_unique<Sampler>(vocab, std::move(sampling), n_ctx_slot);
     for (int32_t i = 0; i < n_all; i++) {
         const llama_token token = request->prompt[static_cast<size_t>(i)];
         if (token < 0) {

@@ -2,6 +2,7 @@
 
 #include "errors.h"
 #include "log_ring.h"
+#include "nesting.h"
 
 #include "common.h"
 
@@ -25,6 +26,7 @@ namespace {
 constexpr int32_t max_selected_k = 1024; // above, sorting all candidates is no slower
 constexpr int32_t block = 64;
 constexpr int32_t max_logprobs = 64;
+constexpr size_t max_grammar_nesting = 256; // the parser is recursive
 
 bool likelier(const llama_token_data &a, const llama_token_data &b) {
     return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
@@ -84,6 +86,10 @@ double log_sum_exp(const float *logits, int32_t n_vocab) {
 } // namespace
 
 llama_sampler *make_grammar(const llama_vocab *vocab, const GrammarSpec &spec) {
+    if (bracket_nesting(spec.text) > max_grammar_nesting) {
+        throw Failure(PDL_BAD_GRAMMAR,
+                      "the grammar's brackets are nested more than " + std::to_string(max_grammar_nesting) + " deep");
+    }
     llama_sampler *grammar = nullptr;
     LogCapture reasons; // llama.cpp says what is wrong with a grammar only in its log
     try {
@@ -165,12 +171,8 @@ Sampler::Sampler(const llama_vocab *vocab, SamplerParams params, int32_t context
     const bool penalizes = values.penalty_repeat != 1.0f || values.penalty_frequency != 0.0f ||
                            values.penalty_presence != 0.0f;
     window_tokens_ = !penalizes ? 0 : values.penalty_last_n < 0 ? context_tokens : values.penalty_last_n;
-    if (params_.ignore_end) {
-        for (llama_token token = 0; token < n_vocab_; token++) {
-            if (llama_vocab_is_eog(vocab_, token)) {
-                end_tokens_.push_back(token);
-            }
-        }
+    if (params_.ignore_end || !params_.grammar.text.empty()) {
+        forbid_tokens();
     }
     if (!params_.grammar.text.empty()) {
         grammar_.reset(make_grammar(vocab_, params_.grammar));
@@ -178,6 +180,19 @@ Sampler::Sampler(const llama_vocab *vocab, SamplerParams params, int32_t context
             for (const llama_token token : exact_tokens(vocab_, params_.grammar.prefix)) {
                 llama_sampler_accept(grammar_.get(), token);
             }
+        }
+    }
+}
+
+// With a grammar also control tokens: their text would satisfy the grammar but
+// is no part of the output.
+void Sampler::forbid_tokens() {
+    for (llama_token token = 0; token < n_vocab_; token++) {
+        const bool is_end = llama_vocab_is_eog(vocab_, token);
+        const bool is_control = (llama_vocab_get_attr(vocab_, token) & LLAMA_TOKEN_ATTR_CONTROL) != 0;
+        const bool is_silent = is_control && !is_end && params_.preserved_tokens.count(token) == 0;
+        if ((is_end && params_.ignore_end) || (is_silent && !params_.grammar.text.empty())) {
+            forbidden_tokens_.push_back(token);
         }
     }
 }
@@ -221,7 +236,7 @@ void Sampler::adjust(float *logits) const {
             logits[bias.token] += bias.bias;
         }
     }
-    for (const llama_token token : end_tokens_) {
+    for (const llama_token token : forbidden_tokens_) {
         logits[token] = -INFINITY;
     }
     for (const auto &[token, count] : counts_) {

@@ -12,6 +12,7 @@
 
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -31,6 +32,7 @@ struct SamplerParams {
     pdl_sampling values{}; // without the pointers
     std::vector<pdl_logit_bias> logit_biases;
     bool ignore_end = false;
+    std::set<llama_token> preserved_tokens; // control tokens whose text is part of the output
     GrammarSpec grammar;
 };
 
@@ -60,6 +62,7 @@ private:
         void operator()(llama_sampler *sampler) const { llama_sampler_free(sampler); }
     };
 
+    void forbid_tokens();
     void remember(llama_token token);
     void adjust(float *logits) const;
     void keep_top_k(const float *logits);
@@ -77,7 +80,7 @@ private:
     std::vector<llama_token> window_;
     size_t window_start_ = 0;
     std::unordered_map<llama_token, int32_t> counts_;
-    std::vector<llama_token> end_tokens_;
+    std::vector<llama_token> forbidden_tokens_;
     std::vector<llama_token_data> candidates_;
 };
 

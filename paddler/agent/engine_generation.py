@@ -59,7 +59,7 @@ class EngineKey:
                 n_threads=n_threads,
                 prompt_cache_bytes=prompt_cache_bytes,
                 enable_embeddings=parameters.enable_embeddings,
-                embedding_batch_tokens=parameters.embedding_batch_size,
+                embedding_batch_tokens=parameters.n_batch,
                 pooling_type=parameters.pooling_type,
             ),
         )

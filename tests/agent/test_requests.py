@@ -373,7 +373,7 @@ async def test_request_without_a_model_is_handed_back(autojump_clock: MockClock)
 
 async def test_documents_are_embedded_and_normalized(autojump_clock: MockClock) -> None:
     async with running_agent() as agent:
-        link = await serving(agent, enable_embeddings=True, embedding_batch_size=5)
+        link = await serving(agent, enable_embeddings=True, embedding_batch_size=20, n_batch=5)
         assert link.status is not None
         assert link.status.model is not None
         assert link.status.model.can_embed

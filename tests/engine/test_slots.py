@@ -377,3 +377,10 @@ async def test_logit_bias_forbids_a_token(real_model_path: Path) -> None:
         sampling = EngineSampling(temperature=0.0, logit_bias=[(usual.token_ids[0], -1000.0)])
         other = await run_text(model, slots, COUNTING, 1, sampling=sampling)
     assert other.token_ids != usual.token_ids
+
+
+async def test_a_grammar_nested_beyond_reason_is_refused(real_model_path: Path) -> None:
+    text = "root ::= " + "(" * 100_000 + '"x"' + ")" * 100_000
+    async with opened(real_model_path) as (model, _):
+        with pytest.raises(errors.BadGrammar, match="nested"):
+            model.check_grammar(text, "root")

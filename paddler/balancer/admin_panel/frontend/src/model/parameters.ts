@@ -69,7 +69,7 @@ export const PARAMETERS: readonly Parameter[] = [
   toggle("enable_embeddings", "Embeddings and images", "Embeddings", false,
     "Serve embeddings beside generation."),
   integer("embedding_batch_size", "Embeddings and images", "Embedding batch", 1, 2 ** 20, 256,
-    "Most tokens of one document; also how many documents one agent is given at once."),
+    "How many documents one agent is given at once."),
   choice("pooling_type", "Embeddings and images", "Pooling",
     ["Unspecified", "None", "Mean", "Cls", "Last", "Rank"], "Last",
     "How the tokens' vectors become one. Unspecified: as the model says."),
