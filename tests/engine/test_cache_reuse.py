@@ -24,9 +24,10 @@ WORDS = list(range(1000, 9000))
 # Random weights amplify the rounding of another batch shape to at most 0.04
 # (attention; 1e-5 with a recurrent state alone); a wrong state is off by 0.3 to 1.5.
 TINY_TOLERANCE = 0.08
-# Quantized weights: rounding differs with the batch's shape by up to 0.5 where
-# the model is sure. In another conversation's state it is sure of other tokens.
-REAL_TOLERANCE = 1.0
+# Quantized weights: another batch shape alone moves log-probabilities by up to 3
+# where the model is not quite sure. In another conversation's state it is sure
+# of tokens that the right state finds impossible: a difference of almost 100.
+REAL_TOLERANCE = 5.0
 SURE = -3.0
 
 
@@ -87,6 +88,6 @@ async def test_reuse_stays_within_rounding_on_the_real_model(real_model_path: Pa
                 first_tokens=450,
                 seed=4,
             )
-            await traffic.run(n_rounds=12, n_together=1)
+            await traffic.run(n_rounds=9, n_together=1)
             stats = tested.stats()
     assert stats.n_cached_tokens > 0.3 * stats.n_prompt_tokens
