@@ -20,6 +20,7 @@ from paddler.agent.embedding_request import run_embedding
 from paddler.agent.engine_protocol import Engine, EngineBackend, EngineOptions
 from paddler.agent.generation_request import Serving, run_generation
 from paddler.agent.held_prompts import HeldPrompts
+from paddler.agent.images import ImageDecoder
 from paddler.agent.slots import SlotRequest, Slots
 from paddler.agent.tool_schemas import ToolSchemas
 from paddler.concurrency.latest import Latest
@@ -88,6 +89,7 @@ class EngineGeneration:
         self._json_schema_to_grammar = json_schema_to_grammar
         self._random = random_source
         self._tool_schemas = ToolSchemas()
+        self._image_decoder = ImageDecoder()
         self.closing = trio.Event()
         self.closed = trio.Event()
 
@@ -115,7 +117,8 @@ class EngineGeneration:
         serving = Serving(
             engine=self.engine,
             parameters=self.parameters,
-            supports_images=self.description.supports_images,
+            n_batch=self.key.options.n_batch,
+            image_decoder=self._image_decoder,
             json_schema_to_grammar=self._json_schema_to_grammar,
             random_source=self._random,
             held_prompts=self.held_prompts,
@@ -127,6 +130,7 @@ class EngineGeneration:
 async def run_engine_generation(
     backend: EngineBackend,
     path: Path,
+    projector_path: Path | None,
     key: EngineKey,
     parameters: InferenceParameters,
     *,
@@ -136,7 +140,7 @@ async def run_engine_generation(
     activity: Latest[int],
     task_status: trio.TaskStatus[EngineGeneration],
 ) -> None:
-    """Open the model at `path` and serve requests until the generation is closed.
+    """Open a model, maybe with a projector, and serve requests until the generation is closed.
 
     Reports the generation as started once the model is loaded.
 
@@ -147,6 +151,7 @@ async def run_engine_generation(
         path,
         key.options,
         chat_template_override=key.chat_template_override,
+        projector_path=projector_path,
         on_progress=on_progress,
     ) as engine:
         generation = EngineGeneration(
@@ -177,7 +182,7 @@ def _describe(key: EngineKey, engine: Engine, model_path: str) -> ModelDescripti
         uses_chat_template_override=key.chat_template_override is not None,
         can_generate=facts.can_generate,
         can_embed=embedder is not None,
-        supports_images=False,
+        supports_images=engine.projector is not None,
         context_tokens=engine.context_tokens,
         n_parameters=facts.n_parameters,
         size_bytes=facts.size_bytes,

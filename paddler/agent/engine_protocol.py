@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from paddler.engine.errors import BadTemplate
+from paddler.engine.pixels import Image
 from paddler.engine.requests import (
     CacheKind,
     ClassMarker,
@@ -36,7 +37,9 @@ __all__ = [
     "EngineBackend",
     "EngineOptions",
     "EngineStats",
+    "MediaPrompt",
     "ModelFacts",
+    "Projector",
     "RenderedConversation",
     "RunningGeneration",
     "SlotPhase",
@@ -128,6 +131,32 @@ class RunningGeneration(Protocol):
         """All events there are, in order, again and again; ends after `Ended`."""
 
 
+class MediaPrompt(Protocol):
+    """A prompt with encoded images; closed after its request."""
+
+    @property
+    def handle(self) -> object: ...
+    @property
+    def n_tokens(self) -> int: ...
+    @property
+    def n_image_tokens(self) -> int: ...
+    @property
+    def n_positions(self) -> int:
+        """What it takes of a slot's context."""
+
+    @property
+    def largest_image_tokens(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
+class Projector(Protocol):
+    """Makes prompts of text and images."""
+
+    async def make_prompt(self, text: str, images: Sequence[Image]) -> MediaPrompt:
+        """`text` has one `MEDIA_MARKER` per image; raises `BadImage`, `InvalidArgument`."""
+
+
 class Embedder(Protocol):
     """Makes embeddings, beside the generations."""
 
@@ -193,6 +222,8 @@ class Engine(Protocol):
     def chat_error(self) -> BadTemplate | None: ...
     @property
     def embedder(self) -> Embedder | None: ...
+    @property
+    def projector(self) -> Projector | None: ...
 
     async def tokenize(
         self, text: str, *, add_special: bool = True, parse_special: bool = True
@@ -224,6 +255,7 @@ class EngineBackend(Protocol):
         options: EngineOptions,
         *,
         chat_template_override: str | None,
+        projector_path: Path | None = None,
         on_progress: Callable[[float], None],
     ) -> AbstractAsyncContextManager[Engine]:
         """Load a model; `on_progress` is called with 0 to 1 while it loads."""

@@ -7,6 +7,7 @@ so that a large conversation does not delay the tokens of others.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import random
@@ -16,9 +17,11 @@ from typing import TypeVar
 
 import trio
 
-from paddler.agent.engine_protocol import Engine, RenderedConversation
+from paddler.agent.engine_protocol import Engine, MediaPrompt, RenderedConversation
 from paddler.agent.held_prompts import HeldPrompts
+from paddler.agent.images import ImageDecoder, image_urls
 from paddler.agent.infill import infill_tokens
+from paddler.agent.media_prompts import image_too_large, make_media_prompt
 from paddler.agent.request_translation import (
     RequestEnded,
     check_task,
@@ -33,7 +36,7 @@ from paddler.agent.request_translation import (
 from paddler.agent.slots import Outlet
 from paddler.agent.tool_calls import tool_call_event
 from paddler.agent.tool_schemas import ToolSchemas
-from paddler.engine.errors import BadSchema, EngineClosed, EngineError
+from paddler.engine.errors import BadImage, BadSchema, EngineClosed, EngineError
 from paddler.engine.requests import (
     Ended,
     EngineRequest,
@@ -65,7 +68,11 @@ LONG_TEXT_CHARS = 16_384
 """Texts from here on are rendered and parsed in a worker thread."""
 
 MAX_CHECKPOINTS = 2
-"""The last message starts: where the next turn's prompt probably diverges."""
+"""The last message starts: where the next turn's prompt probably diverges.
+
+Messages begin at special tokens in practically every template, so the tokens
+of a prefix are a prefix of the tokens.
+"""
 
 ResultT = TypeVar("ResultT")
 
@@ -76,14 +83,15 @@ class Serving:
 
     engine: Engine
     parameters: InferenceParameters
-    supports_images: bool
+    n_batch: int
+    image_decoder: ImageDecoder
     json_schema_to_grammar: Callable[[str], str]
     random_source: random.Random
     held_prompts: HeldPrompts
     tool_schemas: ToolSchemas
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Prepared:
     """A prompt in the engine's terms; `rendered` is there for conversations."""
 
@@ -91,6 +99,22 @@ class _Prepared:
     grammar: GrammarConstraint | None
     checkpoints: Sequence[int] = ()
     rendered: RenderedConversation | None = None
+    media: MediaPrompt | None = None
+
+    @property
+    def n_tokens(self) -> int:
+        """Of text and images."""
+        return len(self.tokens) if self.media is None else self.media.n_tokens
+
+    @property
+    def n_positions(self) -> int:
+        """What it takes of a slot's context."""
+        return len(self.tokens) if self.media is None else self.media.n_positions
+
+    @property
+    def n_image_tokens(self) -> int:
+        """How many of the tokens are images."""
+        return 0 if self.media is None else self.media.n_image_tokens
 
 
 async def run_generation(frame: Generate, outlet: Outlet, serving: Serving) -> None:
@@ -116,13 +140,27 @@ async def _generate(frame: Generate, outlet: Outlet, serving: Serving) -> None:
     if not serving.engine.facts.can_generate:
         message = "the model makes embeddings only"
         raise failed(GenerationFailure.TOKEN_GENERATION_DISABLED, message)
-    check_task(task, supports_images=serving.supports_images)
+    check_task(task, supports_images=serving.engine.projector is not None)
     await _check_tools(task, serving)
     prepared = await _prepare(task, serving)
-    n_prompt_tokens = len(prepared.tokens)
+    media = prepared.media
+    if media is None:
+        await _run(frame, prepared, outlet, serving)
+        return
+    with contextlib.closing(media):
+        try:
+            await _run(frame, prepared, outlet, serving)
+        except BadImage:
+            # The images are encoded: all that is left to refuse is their size.
+            raise image_too_large(media, serving.n_batch) from None
+
+
+async def _run(frame: Generate, prepared: _Prepared, outlet: Outlet, serving: Serving) -> None:
+    task = frame.task
+    n_prompt_tokens = prepared.n_tokens
     max_tokens = room_for(
         task.max_tokens,
-        n_prompt_tokens=n_prompt_tokens,
+        n_prompt_tokens=prepared.n_positions,
         context_tokens=serving.engine.context_tokens,
     )
     request = _engine_request(frame, prepared, max_tokens, serving)
@@ -152,6 +190,7 @@ def _engine_request(
     task, rendered, resume = frame.task, prepared.rendered, frame.resume
     request = EngineRequest(
         prompt_tokens=prepared.tokens,
+        media=prepared.media,
         max_tokens=max_tokens,
         sampling=resolve_sampling(
             serving.parameters, task.sampling, random_seed=serving.random_source.getrandbits(32)
@@ -197,10 +236,18 @@ async def _prepare(task: GenerationTask, serving: Serving) -> _Prepared:
         case ConversationPrompt():
             rendered = await _render(prompt, task, serving)
             grammar = _chosen_grammar(task, grammar, rendered.grammar)
+            starts = [start for start in rendered.message_starts if start > 0][-MAX_CHECKPOINTS:]
+            if urls := list(image_urls(prompt)):
+                fit_pixels = serving.parameters.image_resize_to_fit
+                images = [
+                    await serving.image_decoder.decode(url, fit_pixels=fit_pixels) for url in urls
+                ]
+                media, checkpoints = await make_media_prompt(engine, rendered.text, images, starts)
+                return _Prepared((), grammar, checkpoints, rendered, media)
             return _Prepared(
                 tokens=await engine.tokenize(rendered.text),
                 grammar=grammar,
-                checkpoints=await _checkpoints(rendered, engine),
+                checkpoints=[len(await engine.tokenize(rendered.text[:end])) for end in starts],
                 rendered=rendered,
             )
 
@@ -257,16 +304,6 @@ def _chosen_grammar(
     return own
 
 
-async def _checkpoints(rendered: RenderedConversation, engine: Engine) -> list[int]:
-    """Token positions of the last message starts.
-
-    Messages begin at special tokens in practically every template, so the
-    tokens of a prefix are a prefix of the tokens.
-    """
-    starts = [start for start in rendered.message_starts if start > 0][-MAX_CHECKPOINTS:]
-    return [len(await engine.tokenize(rendered.text[:start])) for start in starts]
-
-
 async def _finish(
     task: GenerationTask,
     prepared: _Prepared,
@@ -290,7 +327,7 @@ async def _finish(
         )
         if outcome is not None:
             outlet.post(outcome)
-    outlet.post(done_event(started, ended))
+    outlet.post(done_event(started, ended, n_image_tokens=prepared.n_image_tokens))
 
 
 def _check_tokens(token_ids: Sequence[int], n_vocab: int) -> None:

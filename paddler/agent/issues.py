@@ -21,13 +21,17 @@ def source_failure(error: ModelSourceError, model_path: str) -> AttemptFailed:
     )
 
 
-def open_failure(error: errors.EngineError, model_path: str) -> AttemptFailed:
-    """The engine could not open the model at `model_path`.
+def open_failure(
+    error: errors.EngineError, model_path: str, projection_path: str | None = None
+) -> AttemptFailed:
+    """The engine could not open the model at `model_path`, or its multimodal projection.
 
     A broken file stays broken; a missing one may appear, memory may be freed.
     """
     issue: Issue
     retryable = False
+    if isinstance(error, errors.ProjectorFailed) and projection_path is not None:
+        return _projection_failure(error, projection_path)
     match error:
         case errors.ModelFileNotFound():
             issue, retryable = ModelIssue("ModelFileDoesNotExist", model_path), True
@@ -37,6 +41,19 @@ def open_failure(error: errors.EngineError, model_path: str) -> AttemptFailed:
             issue = SlotIssue(str(error), 0)
         case _:
             issue = ModelIssue("ModelCannotBeLoaded", model_path)
+    return AttemptFailed(str(error), issues=[issue], retryable=retryable)
+
+
+def _projection_failure(error: errors.ProjectorFailed, projection_path: str) -> AttemptFailed:
+    match error.__cause__:
+        case errors.ModelFileNotFound():
+            issue, retryable = ModelIssue("ModelFileDoesNotExist", projection_path), True
+        case errors.ModelFileUnreadable() | errors.OutOfMemory():
+            issue = ModelIssue("MultimodalProjectionCannotBeLoaded", projection_path)
+            retryable = True
+        case _:
+            issue = ModelIssue("MultimodalProjectionCannotBeLoaded", projection_path)
+            retryable = False
     return AttemptFailed(str(error), issues=[issue], retryable=retryable)
 
 

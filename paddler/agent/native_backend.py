@@ -32,6 +32,7 @@ class NativeBackend:
         options: EngineOptions,
         *,
         chat_template_override: str | None,
+        projector_path: Path | None = None,
         on_progress: Callable[[float], None],
     ) -> AsyncGenerator[Engine, None]:
         """Load a model; see `paddler.engine.engine.Engine.open`.
@@ -51,6 +52,7 @@ class NativeBackend:
             path,
             settings,
             chat_template_override=chat_template_override,
+            projector_path=projector_path,
             on_progress=on_progress,
         ) as engine:
             yield engine

@@ -55,7 +55,7 @@ from paddler.concurrency.mailbox import Mailbox
 from paddler.engine.errors import EngineError
 from paddler.messages.agents import Issue, ModelIssue
 from paddler.messages.link import ApplyState, Download
-from paddler.messages.state import ApplicableState, HuggingFaceModel, ModelReference
+from paddler.messages.state import ApplicableState, HuggingFaceModel, Model, ModelReference
 
 __all__ = ["ModelFetcher", "Reconciler"]
 
@@ -249,27 +249,34 @@ class Reconciler:
         reason = "another state is applied"
         if current is not None:
             current.slots.refuse(reason)
-        path = await self._fetch(state)
+        path = await self._fetch(state.model)
+        projector_path = None if path is None else await self._fetch(state.multimodal_projection)
         if current is not None:
             await current.drain(target.drain_timeout_s, reason)
             await self.close_engine()
         if path is None:
             return []
-        self.generation = await self._open(path, key, state, nursery)
+        self.generation = await self._open(path, projector_path, key, state, nursery)
         self._board.set_model(self.generation.description)
         self._activity.set(0)
         return _remaining_issues(self.generation)
 
-    async def _fetch(self, state: ApplicableState) -> Path | None:
-        if not isinstance(state.model, ModelReference):
+    async def _fetch(self, model: Model) -> Path | None:
+        """The files of a model or of a multimodal projection."""
+        if not isinstance(model, ModelReference):
             return None
         try:
-            return await self._fetcher.fetch(state.model, self._board.set_download)
+            return await self._fetcher.fetch(model, self._board.set_download)
         except ModelSourceError as error:
-            raise source_failure(error, state.model.path) from error
+            raise source_failure(error, model.path) from error
 
     async def _open(
-        self, path: Path, key: EngineKey, state: ApplicableState, nursery: trio.Nursery
+        self,
+        path: Path,
+        projector_path: Path | None,
+        key: EngineKey,
+        state: ApplicableState,
+        nursery: trio.Nursery,
     ) -> EngineGeneration:
         model_path = _model_path(state)
 
@@ -290,6 +297,7 @@ class Reconciler:
                 lambda task_status: run_engine_generation(
                     self._backend,
                     path,
+                    projector_path,
                     key,
                     state.inference_parameters,
                     model_path=model_path,
@@ -303,7 +311,7 @@ class Reconciler:
             cause = _engine_error(error)
             if cause is None:
                 raise
-            raise open_failure(cause, model_path) from error
+            raise open_failure(cause, model_path, _projection_path(state)) from error
         logger.info(
             "engine_opened model=%s context_tokens=%d slots=%d",
             model_path,
@@ -315,12 +323,7 @@ class Reconciler:
 
 def _remaining_issues(generation: EngineGeneration) -> list[Issue]:
     key, path = generation.key, generation.description.path
-    issues = chat_template_issues(generation.engine, path, key.chat_template_override)
-    if isinstance(key.multimodal_projection, ModelReference):
-        # The engine takes no projectors yet: say so instead of answering without images.
-        projection_path = key.multimodal_projection.path
-        issues.append(ModelIssue("MultimodalProjectionCannotBeLoaded", projection_path))
-    return issues
+    return chat_template_issues(generation.engine, path, key.chat_template_override)
 
 
 def _size_bytes(path: Path) -> int:
@@ -350,3 +353,8 @@ def _display_name(state: ApplicableState) -> str:
 
 def _model_path(state: ApplicableState) -> str:
     return state.model.path if isinstance(state.model, ModelReference) else "None"
+
+
+def _projection_path(state: ApplicableState) -> str | None:
+    projection = state.multimodal_projection
+    return projection.path if isinstance(projection, ModelReference) else None

@@ -163,7 +163,9 @@ def token_event(tokens: Tokens) -> TokenEvent:
     )
 
 
-def done_event(started: GenerationStarted, ended: Ended) -> GenerationDone:
+def done_event(
+    started: GenerationStarted, ended: Ended, *, n_image_tokens: int = 0
+) -> GenerationDone:
     """The last event of a generation that went well, with its bill."""
     n_generated = ended.n_generated
     return GenerationDone(
@@ -171,6 +173,7 @@ def done_event(started: GenerationStarted, ended: Ended) -> GenerationDone:
         Usage(
             prompt_tokens=started.prompt_tokens,
             cached_prompt_tokens=started.cached_prompt_tokens,
+            input_image_tokens=n_image_tokens,
             content_tokens=n_generated.get(TokenClass.CONTENT, 0),
             reasoning_tokens=n_generated.get(TokenClass.REASONING, 0),
             tool_call_tokens=n_generated.get(TokenClass.TOOL_CALL, 0),

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from paddler.engine.errors import BadSchema, BadTemplate, InvalidArgument, UnparsableOutput
 from paddler.engine.library import ffi, lib, new_error, raise_for_status, take_string
+from paddler.engine.pixels import MEDIA_MARKER
 from paddler.engine.requests import ClassMarker, GrammarConstraint, TokenClass
 from paddler.engine.tool_call_grammar import call_or_answer_grammar, tool_call_grammar
 from paddler.messages.conversation import ImagePart, Message, RequestedToolCall, ToolDefinition
@@ -36,9 +37,6 @@ from paddler.messages.generation import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-MEDIA_MARKER = "<__media__>"
-"""Stands in a rendered prompt where an image belongs (mtmd_default_marker of mtmd.h)."""
 
 TOOL_CALL_ID_LENGTH = 9
 """What Mistral's templates demand when the call comes back in a conversation."""

@@ -7,8 +7,6 @@ images come from are the caller's business.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import hashlib
 import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -18,29 +16,9 @@ import trio
 
 from paddler.engine.library import ffi, lib, new_error, raise_for_status
 from paddler.engine.model import Model, forward_log
+from paddler.engine.pixels import Image
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Image:
-    """Decoded pixels: `rgb` is [height, width, 3] uint8."""
-
-    rgb: bytes
-    width: int
-    height: int
-
-    def __post_init__(self) -> None:
-        if len(self.rgb) != self.width * self.height * 3:
-            message = (
-                f"{len(self.rgb)} bytes are not {self.width} x {self.height} pixels of 3 bytes"
-            )
-            raise ValueError(message)
-
-    @property
-    def content_hash(self) -> int:
-        """64 bits that tell equal images apart from others."""
-        size = f"{self.width}x{self.height}:".encode()
-        digest = hashlib.blake2b(size + self.rgb, digest_size=8).digest()
-        return int.from_bytes(digest, "little")
+__all__ = ["Image", "MediaPrompt", "Projector", "open_projector"]
 
 
 class MediaPrompt:

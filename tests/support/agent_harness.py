@@ -60,7 +60,11 @@ _decode = msgspec.msgpack.Decoder(FromAgent).decode
 
 
 def state_of(
-    model: str | None = "model.gguf", *, template: str | None = None, **parameters: Any
+    model: str | None = "model.gguf",
+    *,
+    template: str | None = None,
+    projector: str | None = None,
+    **parameters: Any,
 ) -> ApplicableState:
     """An applicable state with the local model file `model`."""
     fresh = InferenceParameters()
@@ -68,7 +72,9 @@ def state_of(
         chat_template_override=None if template is None else ChatTemplate(template),
         inference_parameters=msgspec.structs.replace(fresh, **parameters),
         model="None" if model is None else ModelReference(LocalToAgent=f"/models/{model}"),
-        multimodal_projection="None",
+        multimodal_projection=(
+            "None" if projector is None else ModelReference(LocalToAgent=f"/models/{projector}")
+        ),
     )
 
 

@@ -18,6 +18,7 @@ import trio
 
 from paddler.agent.engine_protocol import EngineOptions, ToolCallOutcome
 from paddler.engine import errors
+from paddler.engine.pixels import MEDIA_MARKER, Image
 from paddler.engine.requests import (
     CacheKind,
     ClassMarker,
@@ -107,7 +108,9 @@ class ScriptedTemplates:
                 starts.append(len(text))
             content = message.content or ""
             if isinstance(content, list):
-                content = "".join(part.text for part in content if isinstance(part, TextPart))
+                content = "".join(
+                    part.text if isinstance(part, TextPart) else MEDIA_MARKER for part in content
+                )
             text += f"<{message.role}>{content}"
         if prompt.add_generation_prompt:
             text += "<assistant>"
@@ -117,6 +120,49 @@ class ScriptedTemplates:
         elif prompt.tools:
             grammar = GrammarConstraint(text="tools", lazy=True)
         return ScriptedConversation(text, starts, grammar)
+
+
+@dataclasses.dataclass
+class ScriptedMediaPrompt:
+    """Every image has `IMAGE_TOKENS`."""
+
+    text: str
+    images: Sequence[Image]
+    closed: bool = False
+
+    IMAGE_TOKENS = 16
+
+    @property
+    def handle(self) -> object:
+        return self
+
+    @property
+    def n_image_tokens(self) -> int:
+        return self.IMAGE_TOKENS * len(self.images)
+
+    @property
+    def n_tokens(self) -> int:
+        n_marker_tokens = len(MEDIA_MARKER) * len(self.images)
+        return len(self.text) - n_marker_tokens + self.n_image_tokens
+
+    n_positions = n_tokens
+
+    @property
+    def largest_image_tokens(self) -> int:
+        return self.IMAGE_TOKENS
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class ScriptedProjector:
+    def __init__(self) -> None:
+        self.prompts: list[ScriptedMediaPrompt] = []
+
+    async def make_prompt(self, text: str, images: Sequence[Image]) -> ScriptedMediaPrompt:
+        await trio.sleep(0.01)
+        self.prompts.append(ScriptedMediaPrompt(text, images))
+        return self.prompts[-1]
 
 
 class ScriptedEmbedder:
@@ -138,8 +184,13 @@ class ScriptedEngine:
     """One opened model; `requests` are those that were started."""
 
     def __init__(
-        self, script: ModelScript, options: EngineOptions, chat_template_override: str | None
+        self,
+        script: ModelScript,
+        options: EngineOptions,
+        chat_template_override: str | None,
+        projector: ScriptedProjector | None = None,
     ) -> None:
+        self.projector = projector
         self.script = script
         self.options = options
         self.requests: list[EngineRequest] = []
@@ -176,6 +227,10 @@ class ScriptedEngine:
 
     @contextlib.asynccontextmanager
     async def start(self, request: EngineRequest) -> AsyncGenerator[ScriptedGeneration, None]:
+        if isinstance(request.media, ScriptedMediaPrompt):
+            assert not request.media.closed
+            if self.options.n_batch < request.media.largest_image_tokens:
+                raise errors.BadImage("an image is larger than a batch")
         if len(request.prompt_tokens) >= self.context_tokens:
             raise errors.PromptTooLong("the prompt is too long")
         self.requests.append(request)
@@ -224,6 +279,8 @@ class ScriptedGeneration:
         async with engine.limiter:
             with engine.slot(self.request_id) as slot:
                 n_prompt = len(request.prompt_tokens)
+                if isinstance(request.media, ScriptedMediaPrompt):
+                    n_prompt = request.media.n_tokens
                 yield [Started(slot, n_prompt, 0, CacheKind.NONE)]
                 text, n_sent = "", request.replay_sent_bytes
                 reason = FinishReason.END_OF_GENERATION
@@ -278,6 +335,7 @@ class ScriptedBackend:
     def __init__(self, scripts: dict[str, ModelScript] | None = None) -> None:
         self.scripts = scripts or {}
         self.opened: list[ScriptedEngine] = []
+        self.projectors = {"projector.gguf"}
 
     @property
     def open_engines(self) -> list[ScriptedEngine]:
@@ -290,6 +348,7 @@ class ScriptedBackend:
         options: EngineOptions,
         *,
         chat_template_override: str | None,
+        projector_path: Path | None = None,
         on_progress: Callable[[float], None],
     ) -> AsyncGenerator[ScriptedEngine, None]:
         script = self.scripts.get(path.name)
@@ -300,7 +359,14 @@ class ScriptedBackend:
             await trio.sleep(script.load_s / 5)
         if script.load_error is not None:
             raise script.load_error
-        engine = ScriptedEngine(script, options, chat_template_override)
+        projector = None
+        if projector_path is not None:
+            if projector_path.name not in self.projectors:
+                raise errors.ProjectorFailed("no projector") from errors.BadModelFile(
+                    "no projector"
+                )
+            projector = ScriptedProjector()
+        engine = ScriptedEngine(script, options, chat_template_override, projector)
         self.opened.append(engine)
         try:
             yield engine
