@@ -22,7 +22,7 @@ class UsageTotal:
     def add(self, usage: Usage, *, is_new_prompt: bool) -> None:
         """Add a choice that has ended."""
         if is_new_prompt:
-            self.prompt_tokens += usage.prompt_tokens + usage.input_image_tokens
+            self.prompt_tokens += usage.prompt_tokens
             self.cached_tokens += usage.cached_prompt_tokens
         self.completion_tokens += (
             usage.content_tokens
