@@ -91,7 +91,9 @@ async def linked(tmp_path: Path) -> AsyncGenerator[tuple[StandInLink, trio.Event
 async def test_requests_of_every_kind_are_served(tmp_path: Path) -> None:
     path = tiny_llama(tmp_path / "m.gguf")
     async with linked(tmp_path) as (link, _, _):
-        status = await link.serve(served(path, template=TEMPLATE, enable_embeddings=True))
+        status = await link.serve(
+            served(path, template=TEMPLATE, enable_embeddings=True, n_batch=256)
+        )
         assert status.issues == []
         assert status.model is not None
         assert status.model.can_generate

@@ -32,8 +32,9 @@ def tight(real_model_path: Path) -> Iterator[RealBalancer]:
 
 
 @pytest.fixture
-def client(tight: RealBalancer) -> openai.OpenAI:
-    return client_of(tight.url("openai"))
+def client(tight: RealBalancer) -> Iterator[openai.OpenAI]:
+    with client_of(tight.url("openai")) as opened:
+        yield opened
 
 
 def occupy(client: openai.OpenAI) -> openai.Stream[object]:
@@ -55,15 +56,21 @@ def test_errors_are_the_clients_own_types(client: openai.OpenAI, tight: RealBala
         with pytest.raises(openai.BadRequestError) as long:
             client.completions.create(model=MODEL, prompt="word " * 2000, stream=is_stream)
         assert long.value.code == "context_length_exceeded"
-    with pytest.raises(openai.InternalServerError) as disabled:
-        client_of(tight.url("openai"), max_retries=5).embeddings.create(model=MODEL, input="a")
+    with (
+        client_of(tight.url("openai"), max_retries=5) as persistent,
+        pytest.raises(openai.InternalServerError) as disabled,
+    ):
+        persistent.embeddings.create(model=MODEL, input="a")
     assert disabled.value.status_code == 501
 
 
 def test_a_refused_request_is_not_repeated_for_nothing(tight: RealBalancer) -> None:
     began = time.monotonic()
-    with pytest.raises(openai.InternalServerError):
-        client_of(tight.url("openai"), max_retries=5).embeddings.create(model=MODEL, input="a")
+    with (
+        client_of(tight.url("openai"), max_retries=5) as persistent,
+        pytest.raises(openai.InternalServerError),
+    ):
+        persistent.embeddings.create(model=MODEL, input="a")
     assert time.monotonic() - began < 0.5
 
 
@@ -77,8 +84,8 @@ def test_the_client_comes_back_when_the_fleet_was_busy(
     assert busy.value.response.headers["Retry-After"] == "1"
     leaves = threading.Timer(0.3, stream.close)
     leaves.start()
-    patient = client_of(tight.url("openai"), max_retries=3)
-    answer = patient.chat.completions.create(model=MODEL, messages=HELLO, max_tokens=2)  # type: ignore[arg-type]  # a test's
+    with client_of(tight.url("openai"), max_retries=3) as patient:
+        answer = patient.chat.completions.create(model=MODEL, messages=HELLO, max_tokens=2)  # type: ignore[arg-type]  # a test's
     assert answer.choices[0].message.content
     leaves.join()
 
@@ -91,8 +98,10 @@ def test_closing_a_stream_frees_the_slot(client: openai.OpenAI, tight: RealBalan
 
 
 def test_a_request_whose_client_lost_patience_frees_the_slot(tight: RealBalancer) -> None:
-    impatient = client_of(tight.url("openai"), timeout=0.3)
-    with pytest.raises(openai.APITimeoutError):
+    with (
+        client_of(tight.url("openai"), timeout=0.3) as impatient,
+        pytest.raises(openai.APITimeoutError),
+    ):
         impatient.chat.completions.create(**LONG)  # type: ignore[call-overload]  # a test's
     tight.wait_until_idle(2)
 

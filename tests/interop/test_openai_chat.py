@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 import json
 
 import openai
@@ -40,8 +41,9 @@ CLOCK = {
 
 
 @pytest.fixture
-def client(openai_fleet: RealBalancer) -> openai.OpenAI:
-    return client_of(openai_fleet.url("openai"))
+def client(openai_fleet: RealBalancer) -> Iterator[openai.OpenAI]:
+    with client_of(openai_fleet.url("openai")) as opened:
+        yield opened
 
 
 def ask(client: openai.OpenAI, **options: object) -> ChatCompletion:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 import math
 
 import openai
@@ -16,8 +17,9 @@ PROMPT = "The capital of France is"
 
 
 @pytest.fixture
-def client(openai_fleet: RealBalancer) -> openai.OpenAI:
-    return client_of(openai_fleet.url("openai"))
+def client(openai_fleet: RealBalancer) -> Iterator[openai.OpenAI]:
+    with client_of(openai_fleet.url("openai")) as opened:
+        yield opened
 
 
 def test_a_completion_whole_and_streamed_is_the_same(client: openai.OpenAI) -> None:

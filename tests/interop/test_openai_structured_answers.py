@@ -152,17 +152,21 @@ def ask(client: openai.OpenAI, seed: int) -> str | None:
 
 
 def test_every_answer_fits_its_schema(openai_fleet: RealBalancer) -> None:
-    client = client_of(openai_fleet.url("openai"), timeout=300)
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    with (
+        client_of(openai_fleet.url("openai"), timeout=300) as client,
+        concurrent.futures.ThreadPoolExecutor(2) as pool,
+    ):
         outcomes = list(pool.map(lambda seed: ask(client, seed), range(N_SCHEMAS)))
     problems = [outcome for outcome in outcomes if outcome is not None]
     assert not problems, "\n".join(problems)
 
 
 def test_a_schema_that_cannot_be_kept_is_refused(openai_fleet: RealBalancer) -> None:
-    client = client_of(openai_fleet.url("openai"))
     schema = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}
-    with pytest.raises(openai.BadRequestError, match="uniqueItems"):
+    with (
+        client_of(openai_fleet.url("openai")) as client,
+        pytest.raises(openai.BadRequestError, match="uniqueItems"),
+    ):
         client.chat.completions.create(
             model=MODEL,
             messages=[{"role": "user", "content": "Numbers?"}],
