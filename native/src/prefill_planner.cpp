@@ -15,6 +15,7 @@ constexpr double most_growth = 2.0; // of a share, from one batch to the next
 constexpr double most_shrinking = 0.5;
 constexpr double speed_decay = 0.9;
 constexpr double least_share = 0.5;  // of the decode part: slow machines prefill, too
+constexpr double most_budgets_mixed = 4.0; // where many more prompts wait than generations run
 constexpr double alone_factor = 8.0; // a batch without decoding slots may take this many budgets
 constexpr uint64_t oldest_first_every = 4;
 
@@ -41,12 +42,14 @@ double PrefillPlanner::decode_ms(int32_t n_decoding) const {
     return 0.0;
 }
 
-double PrefillPlanner::available_ms(int32_t n_decoding) const {
+double PrefillPlanner::available_ms(int32_t n_decoding, size_t n_prompts) const {
     if (n_decoding == 0) {
         return budget_ms_ * alone_factor;
     }
     const double decoding_ms = decode_ms(n_decoding);
-    return std::max(std::min<double>(budget_ms_, 2.0 * budget_ms_ - decoding_ms), decoding_ms * least_share);
+    // Who waits for a first token counts like who waits for the next one.
+    const double crowd = std::clamp(static_cast<double>(n_prompts) / n_decoding, 1.0, most_budgets_mixed);
+    return crowd * std::max(std::min<double>(budget_ms_, 2.0 * budget_ms_ - decoding_ms), decoding_ms * least_share);
 }
 
 int32_t PrefillPlanner::allowance(int32_t n_decoding) const {
@@ -56,6 +59,7 @@ int32_t PrefillPlanner::allowance(int32_t n_decoding) const {
 
 std::vector<PrefillShare> PrefillPlanner::plan(int32_t n_decoding, std::vector<PrefillDemand> demands) {
     std::vector<PrefillShare> shares;
+    n_prompts_ = demands.size();
     if (demands.empty()) {
         return shares;
     }
@@ -95,7 +99,7 @@ void PrefillPlanner::observe(int32_t n_decoding, int32_t n_prefill, double elaps
     recent_ms_ = recent_ms_ * speed_decay + prefill_ms;
     double &n_tokens = n_decoding > 0 ? mixed_tokens_ : alone_tokens_;
     const double least = n_decoding > 0 ? least_mixed_tokens : least_alone_tokens;
-    const double change = std::clamp(available_ms(n_decoding) / prefill_ms, most_shrinking, most_growth);
+    const double change = std::clamp(available_ms(n_decoding, n_prompts_) / prefill_ms, most_shrinking, most_growth);
     // A batch that was not filled tells nothing about a larger one.
     if (change < 1.0 || n_prefill >= allowance(n_decoding)) {
         n_tokens = std::clamp(n_tokens * change, least, static_cast<double>(n_batch_));

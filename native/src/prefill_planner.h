@@ -5,9 +5,12 @@
 // batch twice that; where decoding alone takes most of it, prefill still gets
 // half as much time as decoding, as a busy machine must not stop taking new
 // requests. A batch that only prefills may take longer, so that it is
-// efficient, but not so long that a newcomer waits for seconds.
+// efficient, but not so long that a newcomer waits for seconds. Where more
+// prompts wait than generations run, the budget grows in proportion, up to four
+// times.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -34,19 +37,20 @@ public:
     std::vector<PrefillShare> plan(int32_t n_decoding, std::vector<PrefillDemand> demands);
 
     // What a batch took.
-    void observe(int32_t n_decoding, int32_t n_prefill, double elapsed_ms);
+    void observe(int32_t n_decoding, int32_t n_prefill, double elapsed_ms); // of the batch planned last
 
     // Moving average; 0 before the first prefill.
     double prefill_tokens_per_s() const;
 
 private:
-    double available_ms(int32_t n_decoding) const;
+    double available_ms(int32_t n_decoding, size_t n_prompts) const;
     int32_t allowance(int32_t n_decoding) const;
     double decode_ms(int32_t n_decoding) const;
 
     int32_t budget_ms_;
     int32_t n_batch_;
     uint64_t n_plans_ = 0;
+    size_t n_prompts_ = 0; // when the last batch was planned
     // Grown and shrunk towards the time that is available, so that a batch's
     // fixed cost is never taken for a cost per token.
     double mixed_tokens_;

@@ -62,6 +62,17 @@ void test_prefill_alone_takes_more() {
     CHECK(total(planner.plan(0, {{0, 4000, 0}})) > 4 * total(planner.plan(4, {{0, 4000, 0}})));
 }
 
+void test_many_waiting_prompts_get_more() {
+    PrefillPlanner planner(40, 2048);
+    const std::vector<PrefillDemand> crowd(8, {0, 4000, 0});
+    for (int i = 0; i < 60; i++) {
+        planner.observe(4, 0, decode_step_ms);
+        const int32_t n_tokens = total(planner.plan(4, crowd));
+        planner.observe(4, n_tokens, step_ms(4, n_tokens));
+    }
+    CHECK(is_about(total(planner.plan(4, crowd)) * prefill_token_ms, 2 * 40));
+}
+
 void test_a_stall_is_forgotten() {
     PrefillPlanner planner = settled(80);
     for (int i = 0; i < 20; i++) {
@@ -110,6 +121,7 @@ int main() {
     test_a_mixed_batch_stays_within_twice_the_budget();
     test_slow_decoding_leaves_prefill_its_share();
     test_prefill_alone_takes_more();
+    test_many_waiting_prompts_get_more();
     test_a_stall_is_forgotten();
     test_short_prompts_do_not_shrink_the_share();
     test_the_batch_is_never_exceeded();
