@@ -94,6 +94,16 @@ ContextPointer make_context(const pdl_model &model, const pdl_engine_params &par
     return context;
 }
 
+// Touches all weights once, so that the first request does not wait for the disk.
+void warm_up(llama_context *context, const llama_vocab *vocab) {
+    const llama_token bos = llama_vocab_bos(vocab);
+    Batch batch(1);
+    batch.add(bos == LLAMA_TOKEN_NULL ? 0 : bos, 0, 0, true);
+    llama_decode(context, batch.native());
+    llama_synchronize(context);
+    llama_memory_clear(llama_get_memory(context), false);
+}
+
 } // namespace
 
 void Batch::add(llama_token token, llama_pos position, llama_seq_id seq, bool output) {
@@ -118,6 +128,7 @@ Engine::Engine(const pdl_model &model, const pdl_engine_params &params)
     // llama.cpp may round a slot's context up; what was asked for is the limit.
     n_ctx_slot_ = std::min(n_ctx_slot_, params.n_ctx_slot);
     threads_->attach(context_.get());
+    warm_up(context_.get(), model.vocab);
     llama_set_abort_callback(context_.get(), should_abort, this);
     for (size_t i = 0; i < slots_.size(); i++) {
         slots_[i].seq = static_cast<llama_seq_id>(i);
