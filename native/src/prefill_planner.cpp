@@ -1,6 +1,7 @@
 #include "prefill_planner.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace paddler {
 
@@ -13,6 +14,7 @@ constexpr double least_mixed_tokens = 4.0;
 constexpr double least_alone_tokens = 32.0;
 constexpr double most_growth = 2.0; // of a share, from one batch to the next
 constexpr double most_shrinking = 0.5;
+constexpr double batch_exponent = 0.7; // how decoding n slots at once grows with n
 constexpr double speed_decay = 0.9;
 constexpr double least_share = 0.5;  // of the decode part: slow machines prefill, too
 constexpr double most_budgets_mixed = 4.0; // where many more prompts wait than generations run
@@ -32,14 +34,16 @@ double PrefillPlanner::decode_ms(int32_t n_decoding) const {
     if (n_decoding <= 0) {
         return 0.0;
     }
-    // The nearest smaller count that was measured: an underestimate at worst
-    // by the slots that joined since.
-    for (size_t n = std::min<size_t>(static_cast<size_t>(n_decoding) + 1, decode_ms_.size()); n-- > 0;) {
-        if (decode_ms_[n] > 0.0) {
-            return decode_ms_[n];
+    // Where this count was not measured yet, the nearest one that was, scaled.
+    const auto wanted = static_cast<size_t>(n_decoding);
+    size_t nearest = 0;
+    for (size_t n = 1; n < decode_ms_.size(); n++) {
+        const auto distance = [wanted](size_t count) { return count > wanted ? count - wanted : wanted - count; };
+        if (decode_ms_[n] > 0.0 && (nearest == 0 || distance(n) < distance(nearest))) {
+            nearest = n;
         }
     }
-    return 0.0;
+    return nearest == 0 ? 0.0 : decode_ms_[nearest] * std::pow(static_cast<double>(wanted) / nearest, batch_exponent);
 }
 
 double PrefillPlanner::available_ms(int32_t n_decoding, size_t n_prompts) const {
@@ -94,7 +98,10 @@ void PrefillPlanner::observe(int32_t n_decoding, int32_t n_prefill, double elaps
         }
         return;
     }
-    const double prefill_ms = std::max(elapsed_ms - decode_ms(n_decoding), elapsed_ms * 0.1);
+    const double decoding_ms = decode_ms(n_decoding);
+    const double prefill_ms = n_decoding > 0 && decoding_ms == 0.0
+                                  ? elapsed_ms * n_prefill / (n_prefill + n_decoding)
+                                  : std::max(elapsed_ms - decoding_ms, elapsed_ms * 0.1);
     recent_tokens_ = recent_tokens_ * speed_decay + n_prefill;
     recent_ms_ = recent_ms_ * speed_decay + prefill_ms;
     double &n_tokens = n_decoding > 0 ? mixed_tokens_ : alone_tokens_;

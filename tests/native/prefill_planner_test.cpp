@@ -73,6 +73,16 @@ void test_many_waiting_prompts_get_more() {
     CHECK(is_about(total(planner.plan(4, crowd)) * prefill_token_ms, 2 * 40));
 }
 
+void test_counts_that_were_never_measured_do_not_shrink_the_share() {
+    PrefillPlanner planner(80, 2048);
+    planner.observe(1, 0, 12.0);
+    for (int i = 0; i < 20; i++) {
+        const int32_t n_tokens = total(planner.plan(8, {{0, 4000, 0}}));
+        planner.observe(8, n_tokens, step_ms(8, n_tokens, 60.0));
+    }
+    CHECK(total(planner.plan(8, {{0, 4000, 0}})) * prefill_token_ms > 40);
+}
+
 void test_a_stall_is_forgotten() {
     PrefillPlanner planner = settled(80);
     for (int i = 0; i < 20; i++) {
@@ -122,6 +132,7 @@ int main() {
     test_slow_decoding_leaves_prefill_its_share();
     test_prefill_alone_takes_more();
     test_many_waiting_prompts_get_more();
+    test_counts_that_were_never_measured_do_not_shrink_the_share();
     test_a_stall_is_forgotten();
     test_short_prompts_do_not_shrink_the_share();
     test_the_batch_is_never_exceeded();
