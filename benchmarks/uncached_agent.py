@@ -33,6 +33,7 @@ class UncachedBackend(NativeBackend):
         options: EngineOptions,
         *,
         chat_template_override: str | None,
+        projector_path: Path | None = None,
         on_progress: Callable[[float], None],
     ) -> AsyncGenerator[Engine, None]:
         settings = EngineSettings(**dataclasses.asdict(options))
@@ -40,6 +41,7 @@ class UncachedBackend(NativeBackend):
             path,
             dataclasses.replace(settings, reuse_cache=False, prompt_cache_bytes=0),
             chat_template_override=chat_template_override,
+            projector_path=projector_path,
             on_progress=on_progress,
         ) as engine:
             yield engine

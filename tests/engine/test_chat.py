@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from paddler.engine.chat import MEDIA_MARKER, ChatTemplates, RenderedConversation
+from paddler.engine.chat import ChatTemplates, RenderedConversation
 from paddler.engine.errors import BadSchema, BadTemplate, InvalidArgument
 from paddler.engine.model import open_model
+from paddler.engine.pixels import MEDIA_MARKER
 from paddler.engine.requests import TokenClass
 from paddler.messages.conversation import (
     ImagePart,
