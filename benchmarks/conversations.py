@@ -32,7 +32,7 @@ from benchmarks.chat_traffic import (
     TrafficResult,
     hold_conversations,
 )
-from benchmarks.fleet import CLI, prompt_cache_flags, running_fleet
+from benchmarks.fleet import CLI, running_fleet
 from benchmarks.model import EngineShape, add_model_options, chat_template, shape_from
 from benchmarks.peers import PeerMissing, llama_server, nginx, vllm_router
 from benchmarks.processes import Program, n_cores, run_main, while_running
@@ -79,7 +79,7 @@ async def our_fleet(
     shape: EngineShape, logs: Path, *, prompt_cache_mib: int, is_cached: bool
 ) -> AsyncGenerator[tuple[Chat, list[Program]], None]:
     """A balancer and two agents."""
-    flags = prompt_cache_flags(prompt_cache_mib) if is_cached else ()
+    flags = ("--prompt-cache-mib", str(prompt_cache_mib)) if is_cached else ()
     async with running_fleet(
         shape,
         logs,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 
@@ -136,13 +135,3 @@ def desired_state(
             enable_embeddings=enable_embeddings,
         ),
     )
-
-
-def prompt_cache_flags(prompt_cache_mib: int) -> tuple[str, str]:
-    """How an agent is given host memory for prompts, in whichever unit it takes; blocks."""
-    shown = subprocess.run(
-        python_command(CLI, "agent", "--help"), capture_output=True, text=True, check=True
-    )
-    if "--prompt-cache-mib" in shown.stdout.split():
-        return "--prompt-cache-mib", str(prompt_cache_mib)
-    return "--prompt-cache-bytes", str(prompt_cache_mib << 20)

@@ -28,7 +28,6 @@ from benchmarks.fleet import (
     Balancer,
     agent_command,
     desired_state,
-    prompt_cache_flags,
     running_balancer,
 )
 from benchmarks.model import EngineShape, add_model_options, chat_template, shape_from
@@ -199,7 +198,7 @@ async def soak(arguments: argparse.Namespace) -> list[str]:
     shape = shape_from(arguments)
     logs = Path(tempfile.mkdtemp(prefix="paddler-soak-"))
     print(f"Logs are in {logs}.", file=sys.stderr)
-    agent_flags = await trio.to_thread.run_sync(prompt_cache_flags, _PROMPT_CACHE_MIB)
+    agent_flags = ("--prompt-cache-mib", str(_PROMPT_CACHE_MIB))
     tasks = logs / "balancer.tasks"
     samples: list[Sample] = []
 
