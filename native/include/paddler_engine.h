@@ -7,7 +7,7 @@
  * Threads: a model and its tokenizer may be used from any thread. An engine's
  * functions may be called from any thread; its llama_context is touched only
  * by the engine's own thread, which never calls back into Python. Events are
- * appended to a ring and announced through an eventfd.
+ * appended to a ring and announced through a file descriptor.
  */
 #ifndef PADDLER_ENGINE_H
 #define PADDLER_ENGINE_H

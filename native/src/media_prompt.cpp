@@ -5,6 +5,7 @@
 #include "gguf_check.h"
 #include "log_ring.h"
 #include "model.h"
+#include "mtmd-helper.h"
 
 #include <algorithm>
 
@@ -85,7 +86,9 @@ int32_t pdl_projector_open(pdl_model *model, const pdl_projector_params *params,
                            pdl_error *error) {
     return guarded(error, PDL_BAD_MODEL_FILE, [&] {
         paddler::check_gguf(params->path);
+        // Both would print a line per image; failures come back as codes.
         mtmd_log_set([](ggml_log_level, const char *, void *) {}, nullptr);
+        mtmd_helper_log_set([](ggml_log_level, const char *, void *) {}, nullptr);
         const mtmd_caps caps = mtmd_get_cap_from_file(params->path);
         if (!caps.inp_vision) {
             throw Failure(PDL_UNSUPPORTED, std::string(params->path) + " is no projector for images");
