@@ -101,6 +101,9 @@ class NativeBuild:
         """Runs one program, shows its progress, and its messages if it fails."""
         messages: list[str] = []
         environment = dict(os.environ, NINJA_STATUS="[%f/%t] ", CLICOLOR_FORCE="0")
+        for variable in ("CFLAGS", "CXXFLAGS"):
+            flags = (*self.toolchain.workarounds, os.environ.get(variable, ""))
+            environment[variable] = " ".join(flags).strip()
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -27,10 +28,14 @@ FLAG_VARIABLES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Toolchain:
-    """Programs of a build; `identity` changes when their output may."""
+    """Programs of a build; `identity` changes when their output may.
+
+    `workarounds` are flags for the compilers, in front of everybody else's.
+    """
 
     cmake: str
     ninja: str
+    workarounds: tuple[str, ...]
     identity: str
 
 
@@ -39,11 +44,29 @@ def find_toolchain() -> Toolchain:
     cc = _compiler("CC", ("cc", "gcc", "clang"), "C")
     cxx = _compiler("CXX", ("c++", "g++", "clang++"), "C++")
     flags = [f"{name}={os.environ.get(name, '')}" for name in FLAG_VARIABLES]
+    workarounds = workarounds_for(cxx.macros, platform.machine())
     return Toolchain(
         cmake=_tool("cmake", "CMAKE_BIN_DIR"),
         ninja=_tool("ninja", "BIN_DIR"),
-        identity=digest([cc, cxx, *flags, sys.platform, platform.machine()]),
+        workarounds=workarounds,
+        identity=digest(
+            [cc.identity, cxx.identity, *flags, *workarounds, sys.platform, platform.machine()]
+        ),
     )
+
+
+def workarounds_for(macros: dict[str, str], machine: str) -> tuple[str, ...]:
+    """Flags against what a compiler is known to get wrong; `macros` are those it predefines.
+
+    GCC before 14 takes the configuration that `_tile_loadconfig` loads for 8
+    bytes and drops the stores to the other 56 (GCC bug 114098): llama.cpp's AMX
+    kernels then end the process with an illegal instruction. Without AMX it
+    uses AVX-512.
+    """
+    is_gcc = "__GNUC__" in macros and "__clang__" not in macros
+    if is_gcc and machine in ("x86_64", "AMD64") and 11 <= int(macros["__GNUC__"]) < 14:
+        return ("-mno-amx-tile", "-mno-amx-int8", "-mno-amx-bf16")
+    return ()
 
 
 def cpu_identity() -> str:
@@ -66,8 +89,16 @@ def cpu_identity() -> str:
     return platform.processor()
 
 
-def _compiler(variable: str, names: tuple[str, ...], language: str) -> str:
-    """The compiler's path and version, as a text."""
+@dataclass(frozen=True, kw_only=True)
+class _Compiler:
+    identity: str
+    """Path and version."""
+    macros: dict[str, str]
+    """What it predefines."""
+
+
+def _compiler(variable: str, names: tuple[str, ...], language: str) -> _Compiler:
+    """Raises BuildError if there is none, or it does not answer."""
     chosen = os.environ.get(variable)
     command = shlex.split(chosen) if chosen else []
     if not command:
@@ -84,7 +115,17 @@ def _compiler(variable: str, names: tuple[str, ...], language: str) -> str:
         done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise missing from error
-    return f"{shutil.which(command[0]) or command[0]} {command[1:]} {done.stdout}"
+    return _Compiler(
+        identity=f"{shutil.which(command[0]) or command[0]} {command[1:]} {done.stdout}",
+        macros=_predefined_macros(command),
+    )
+
+
+def _predefined_macros(command: list[str]) -> dict[str, str]:
+    """Empty for a compiler that has no such listing: none that we know faults of."""
+    listing = [*command, "-dM", "-E", "-x", "c", os.devnull]
+    done = subprocess.run(listing, capture_output=True, text=True, check=False)
+    return dict(re.findall(r"^#define (\S+) (.*)$", done.stdout, re.MULTILINE))
 
 
 def _tool(name: str, directory_attribute: str) -> str:
