@@ -13,22 +13,20 @@ from __future__ import annotations
 
 import logging
 import random
-import ssl
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import msgspec
 import trio
 import trio_websocket
 
+from paddler.agent.dialer import Dialer
 from paddler.agent.errors import LinkLost, LinkProtocol, LinkRefused
 from paddler.agent.outbox import Outbox, OutboxClosed
 from paddler.agent.settings import AgentSettings
 from paddler.concurrency.backoff import Backoff
 from paddler.concurrency.latest import Latest
 from paddler.messages.link import (
-    MAX_FRAME_BYTES,
     AgentStatus,
     ApplyState,
     CancelRequest,
@@ -42,14 +40,9 @@ from paddler.messages.link import (
     Welcome,
 )
 
-__all__ = ["Dialer", "Link", "LinkHandler", "websocket_dialer"]
+__all__ = ["Link", "LinkHandler"]
 
 logger = logging.getLogger(__name__)
-
-_MESSAGE_QUEUE_SIZE = 64
-_RECEIVE_BUFFER_BYTES = 65_536
-
-Dialer: TypeAlias = Callable[[], AbstractAsyncContextManager[trio_websocket.WebSocketConnection]]
 
 
 class LinkHandler(Protocol):
@@ -65,27 +58,6 @@ class LinkHandler(Protocol):
 
     def link_closed(self, outbox: Outbox) -> None:
         """The link of `outbox` is gone: nobody waits for its requests any more."""
-
-
-def websocket_dialer(
-    settings: AgentSettings, agent_id: str, *, tls: ssl.SSLContext | None = None
-) -> Dialer:
-    """Dial the management service's agent socket over TCP, with TLS if asked."""
-
-    def dial() -> AbstractAsyncContextManager[trio_websocket.WebSocketConnection]:
-        return trio_websocket.open_websocket(
-            settings.management_host,
-            settings.management_port,
-            f"/api/v1/agent_socket/{agent_id}",
-            use_ssl=tls if tls is not None else False,
-            message_queue_size=_MESSAGE_QUEUE_SIZE,
-            max_message_size=MAX_FRAME_BYTES,
-            connect_timeout=settings.connect_timeout_s,
-            disconnect_timeout=settings.disconnect_timeout_s,
-            receive_buffer_size=_RECEIVE_BUFFER_BYTES,
-        )
-
-    return dial
 
 
 class Link:
@@ -335,7 +307,5 @@ def _describe(error: Exception) -> str:
             return f"the balancer answered with HTTP status {status}"
         case trio_websocket.ConnectionTimeout():
             return "the balancer did not answer in time"
-        case trio_websocket.DisconnectionTimeout():
-            return "the balancer did not close the connection in time"
         case _:
             return str(error.__cause__ or error) or type(error).__name__

@@ -16,9 +16,10 @@ import secrets
 
 import trio
 
+from paddler.agent.dialer import Dialer, websocket_dialer
 from paddler.agent.engine_protocol import EngineBackend
 from paddler.agent.frame_router import FrameRouter
-from paddler.agent.link import Dialer, Link, websocket_dialer
+from paddler.agent.link import Link
 from paddler.agent.load_report import report_load
 from paddler.agent.model_sources.cache import cache_directory
 from paddler.agent.model_sources.huggingface import HuggingFaceSource
