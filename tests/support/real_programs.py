@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import re
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import httpx
 import msgspec
+import pytest
 
 from paddler.messages.state import (
     ChatTemplate,
@@ -45,16 +47,29 @@ def wait_for(condition: Callable[[], object], timeout_s: float, what: str) -> No
 
 
 class Program:
-    """One process with its log in a file."""
+    """One process with its log in a file.
 
-    def __init__(self, arguments: list[str], log: Path) -> None:
+    It has a process group and a folder for temporary files of its own, so that
+    what it leaves behind shows.
+    """
+
+    def __init__(self, arguments: list[str], log: Path, **variables: str) -> None:
         self._log = log
+        self._temporary = log.with_suffix(".tmp")
+        self._temporary.mkdir()
         with log.open("wb") as stream:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "paddler.cli.main", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
+                start_new_session=True,
+                env={
+                    **os.environ,
+                    "TMPDIR": str(self._temporary),
+                    "PYTHONWARNINGS": "always::ResourceWarning",
+                    **variables,
+                },
             )
 
     @property
@@ -76,6 +91,14 @@ class Program:
             self.process.kill()
             self.process.wait()
         return code, time.monotonic() - began
+
+    def assert_nothing_is_left(self) -> None:
+        """It ended in order: no traceback, no unclosed socket, no file, no child."""
+        assert "Traceback" not in self.log, self.log
+        assert "ResourceWarning" not in self.log, self.log
+        assert list(self._temporary.iterdir()) == []
+        with pytest.raises(ProcessLookupError):
+            os.killpg(self.process.pid, 0)
 
 
 class RealBalancer(Program):
@@ -144,30 +167,39 @@ class Programs:
 
     folder: Path
     running: contextlib.ExitStack
-    n_started: int = 0
+    started: list[Program] = dataclasses.field(default_factory=list)
 
     def balancer(self, *flags: str, management_port: int = 0) -> RealBalancer:
         balancer = RealBalancer(self._log(), *flags, management_port=management_port)
+        self.started.append(balancer)
         self.running.callback(balancer.close)
         self.running.callback(balancer.stop)
         balancer.wait_until_started()
         return balancer
 
-    def agent(self, management_address: str, *, slots: int = 1, name: str = "agent") -> Program:
+    def agent(
+        self, management_address: str, *, slots: int = 1, name: str = "agent", **variables: str
+    ) -> Program:
         flags = [f"--management-addr={management_address}", f"--slots={slots}", f"--name={name}"]
-        agent = Program(["agent", *flags, "--threads=1"], self._log())
+        agent = Program(["agent", *flags, "--threads=1"], self._log(), **variables)
+        self.started.append(agent)
         self.running.callback(agent.stop)
         return agent
 
     def _log(self) -> Path:
-        self.n_started += 1
-        return self.folder / f"{self.n_started}.log"
+        return self.folder / f"{len(self.started)}.log"
 
 
 @contextlib.contextmanager
 def programs() -> Iterator[Programs]:
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
-        yield Programs(Path(folder), running)
+    """Programs for a test; none of them leaves anything behind, but for those it killed."""
+    with tempfile.TemporaryDirectory() as folder:
+        with contextlib.ExitStack() as running:
+            found = Programs(Path(folder), running)
+            yield found
+        for program in found.started:
+            if program.process.returncode >= 0:
+                program.assert_nothing_is_left()
 
 
 def gemma_state(model: Path, **parameters: object) -> DesiredState:
