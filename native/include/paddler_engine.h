@@ -265,7 +265,7 @@ typedef struct {
     int32_t n_cached;
     int32_t cache_kind;
     int32_t n_generated[4];    /* tokens by class */
-    int32_t kept;              /* 1: the slot keeps the state of this request */
+    int32_t kept;              /* 1: the slot keeps the state of this request, the whole prompt at least */
     float queued_ms;
     float prefill_ms;
     float decode_ms;

@@ -10,8 +10,7 @@ namespace paddler {
 
 namespace {
 
-// Checkpoints closer than this to another one, or to the prompt's end, save
-// less than they cost.
+// Checkpoints closer than this to the one before save less than they cost.
 constexpr int32_t min_checkpoint_distance = 48;
 
 } // namespace
@@ -178,9 +177,10 @@ void Engine::add_prompt_part(Slot &slot, int32_t n_tokens) {
     const auto n_prompt = static_cast<int32_t>(request.prompt.size());
     bool checkpoint_after = false;
     if (store_.needs_checkpoints()) {
+        const auto &taken = slot.state.checkpoints;
+        const int32_t least = (taken.empty() ? 0 : taken.back().n_tokens) + min_checkpoint_distance;
         for (const int32_t position : request.checkpoints) {
-            if (position - n_held >= min_checkpoint_distance && position < n_held + n_tokens &&
-                n_prompt - position >= min_checkpoint_distance) {
+            if (position > n_held && position <= n_held + n_tokens && position >= least) {
                 n_tokens = position - n_held;
                 checkpoint_after = true;
                 break;

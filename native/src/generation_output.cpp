@@ -124,7 +124,13 @@ void Engine::end(Slot &slot, pdl_end_reason reason, pdl_status status, const std
     if (!slot.state.tokens.empty() && !store_.is_consistent(slot.seq, slot.state)) {
         store_.clear(slot.seq, slot.state);
     }
-    event.kept = slot.state.tokens.empty() ? 0 : 1;
+    // What was prefilled in part is not what the request's owner would say it
+    // holds: it is found by its tokens, but not announced.
+    const bool is_whole = slot.n_held() >= generation.request->n_prompt();
+    if (!is_whole) {
+        slot.state.owner = 0;
+    }
+    event.kept = is_whole ? 1 : 0;
     event.queued_ms = milliseconds(generation.started - generation.request->submitted);
     event.prefill_ms = milliseconds((generation.decoding ? generation.prefilled : now) - generation.started);
     event.decode_ms = generation.decoding ? milliseconds(now - generation.prefilled) : 0.0f;

@@ -25,6 +25,7 @@ Placer::Source Placer::best_free_slot(std::vector<Slot> &slots, const Request &r
             continue;
         }
         const int32_t common = usable_prefix(slot.state, request);
+        best.n_common = std::max(best.n_common, common);
         const int32_t n_tokens = store_.reachable(slot.seq, slot.state, common);
         if (n_tokens > best.n_tokens) {
             best.kind = PDL_CACHE_SLOT;
@@ -40,6 +41,7 @@ Placer::Source Placer::best_saved(const Request &request) {
     auto &entries = cache_.entries();
     for (auto entry = entries.begin(); entry != entries.end(); ++entry) {
         const int32_t common = usable_prefix(entry->state, request);
+        best.n_common = std::max(best.n_common, common);
         const int32_t n_tokens = store_.reachable_saved(entry->state, common);
         if (n_tokens > best.n_tokens) {
             best.kind = PDL_CACHE_RAM;
@@ -54,6 +56,7 @@ Placer::Source Placer::best_shared(std::vector<Slot> &slots, const Request &requ
     Source best;
     for (auto &slot : slots) {
         const int32_t common = usable_prefix(slot.state, request);
+        best.n_common = std::max(best.n_common, common);
         const int32_t n_tokens = store_.reachable(slot.seq, slot.state, common);
         if (n_tokens > best.n_tokens) {
             best.kind = PDL_CACHE_SHARED;
@@ -134,7 +137,17 @@ Placement Placer::restore(std::list<SavedSequence>::iterator entry, Slot &to, in
     return {&to, n_cached, n_cached > 0 ? PDL_CACHE_RAM : PDL_CACHE_NONE, false};
 }
 
-Placement Placer::place(std::vector<Slot> &slots, const Request &request, std::vector<uint64_t> &dropped) {
+Placement Placer::place(std::vector<Slot> &slots, Request &request, std::vector<uint64_t> &dropped) {
+    int32_t n_common = 0;
+    const Placement placement = find(slots, request, dropped, n_common);
+    if (store_.needs_checkpoints() && n_common - placement.n_cached >= min_gain_tokens) {
+        request.add_checkpoint(n_common);
+    }
+    return placement;
+}
+
+Placement Placer::find(std::vector<Slot> &slots, const Request &request, std::vector<uint64_t> &dropped,
+                       int32_t &n_common) {
     if (!reuse_) {
         Slot *slot = least_valuable(slots, nullptr);
         store_.clear(slot->seq, slot->state);
@@ -146,6 +159,7 @@ Placement Placer::place(std::vector<Slot> &slots, const Request &request, std::v
         best = saved;
     }
     const Source shared = best_shared(slots, request);
+    n_common = std::max(saved.n_common, shared.n_common);
     if (shared.n_tokens >= best.n_tokens + min_gain_tokens) {
         best = shared;
     }

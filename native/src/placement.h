@@ -28,13 +28,16 @@ public:
 
     // Readies a free slot for the prompt: its state is then a prefix of the
     // prompt, shorter by at least one token. At least one slot must be free.
-    // Owners whose state is gone are appended to dropped.
-    Placement place(std::vector<Slot> &slots, const Request &request, std::vector<uint64_t> &dropped);
+    // Owners whose state is gone are appended to dropped. Where the prompt
+    // parts from another one that could not be cut there, it gets a
+    // checkpoint: the next prompt that begins the same way finds it.
+    Placement place(std::vector<Slot> &slots, Request &request, std::vector<uint64_t> &dropped);
 
 private:
     struct Source {
         pdl_cache_kind kind = PDL_CACHE_NONE;
-        int32_t n_tokens = 0;
+        int32_t n_tokens = 0; // that can be reused
+        int32_t n_common = 0; // of any sequence that was looked at, reusable or not
         Slot *slot = nullptr;
         std::list<SavedSequence>::iterator entry;
     };
@@ -42,6 +45,8 @@ private:
     Source best_free_slot(std::vector<Slot> &slots, const Request &request);
     Source best_saved(const Request &request);
     Source best_shared(std::vector<Slot> &slots, const Request &request);
+    Placement find(std::vector<Slot> &slots, const Request &request, std::vector<uint64_t> &dropped,
+                   int32_t &n_common);
     Placement share(Slot &from, Slot &to, int32_t n_tokens, std::vector<uint64_t> &dropped);
     Placement restore(std::list<SavedSequence>::iterator entry, Slot &to, int32_t n_tokens,
                       std::vector<uint64_t> &dropped);

@@ -107,6 +107,11 @@ int32_t Request::cut_before_image(int32_t n_tokens) const {
     return n_tokens;
 }
 
+void Request::add_checkpoint(int32_t position) {
+    const int32_t at = cut_before_image(position);
+    checkpoints.insert(std::upper_bound(checkpoints.begin(), checkpoints.end(), at), at);
+}
+
 std::unique_ptr<Request> copy_request(const pdl_request &source, const llama_vocab *vocab, int32_t n_ctx_slot,
                                       const BatchLimits &limits) {
     const int32_t n_vocab = llama_vocab_n_tokens(vocab);
@@ -150,10 +155,9 @@ std::unique_ptr<Request> copy_request(const pdl_request &source, const llama_voc
     request->preserved_tokens.insert(preserved.begin(), preserved.end());
     for (int32_t i = 0; i < source.n_checkpoints; i++) {
         if (source.checkpoints[i] > 0 && source.checkpoints[i] < n_prompt) {
-            request->checkpoints.push_back(request->cut_before_image(source.checkpoints[i]));
+            request->add_checkpoint(source.checkpoints[i]);
         }
     }
-    std::sort(request->checkpoints.begin(), request->checkpoints.end());
     request->keep_raw_text = source.keep_raw_text != 0;
     SamplerParams sampling = copy_sampling(source, n_vocab);
     sampling.preserved_tokens = request->preserved_tokens;

@@ -46,6 +46,7 @@ struct Request {
     const PlacedImage *next_image(int32_t position) const;
     // The greatest length <= n_tokens at which the prompt can be cut: images are whole.
     int32_t cut_before_image(int32_t n_tokens) const;
+    void add_checkpoint(int32_t position);
 };
 
 struct BatchLimits {

@@ -83,3 +83,21 @@ async def test_state_that_returned_from_host_memory_is_named_once(tmp_path: Path
             third = await run(slots, [*prompt_of(270), *prompt_of(320)])
             await trio.testing.wait_all_tasks_blocked(0.05)
             assert list(slots.kept_requests) == [second, third]
+
+
+async def test_prompt_that_was_prefilled_in_part_is_used_but_not_announced(
+    real_model_path: Path,
+) -> None:
+    settings = EngineSettings(n_slots=1, context_tokens=4096)
+    prompt = [1000 + offset % 500 for offset in range(3000)]
+    with trio.fail_after(TIMEOUT_S):
+        async with open_model(real_model_path) as model, open_slots(model, settings) as slots:
+            async with slots.start(EngineRequest(prompt_tokens=prompt, max_tokens=3)):
+                # The native thread publishes its progress; nothing announces it.
+                while slots.stats().slots[0].cached_tokens < 100:  # noqa: ASYNC110
+                    await trio.sleep(0.002)
+            n_held = slots.stats().slots[0].cached_tokens
+            assert 100 <= n_held < len(prompt)
+            assert list(slots.kept_requests) == []
+            await run(slots, prompt[:n_held])
+            assert slots.stats().n_cached_tokens == n_held - 1

@@ -39,7 +39,7 @@ class Answer:
     logprobs: list[dict[int, float]]
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Conversation:
     """The tokens so far, and where its messages begin."""
 
@@ -79,9 +79,14 @@ async def open_pair(
 
 
 async def answer(
-    slots: SlotEngine, token_ids: list[int], checkpoints: list[int], max_tokens: int
+    slots: SlotEngine,
+    token_ids: list[int],
+    checkpoints: list[int],
+    max_tokens: int,
+    *,
+    leave_after: int | None = None,
 ) -> Answer:
-    """A greedy answer with its log-probabilities."""
+    """A greedy answer with its log-probabilities, cancelled after `leave_after` tokens."""
     started: Started | None = None
     tokens: list[int] = []
     logprobs: list[dict[int, float]] = []
@@ -107,6 +112,8 @@ async def answer(
                         {entry.token_id: entry.logprob for entry in position.top}
                         for position in event.logprobs
                     )
+            if leave_after is not None and len(tokens) >= leave_after:
+                break
     assert started is not None
     return Answer(started, tokens, logprobs)
 
@@ -136,8 +143,13 @@ def largest_difference(tested: Answer, reference: Answer, least_logprob: float) 
     return largest
 
 
-class Traffic:
-    """Random conversations over a pair of engines.
+class WrongState(AssertionError):
+    """An answer that an empty cache would not have given; the message says which."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrafficShape:
+    """What conversations are like, and how equal their answers have to be.
 
     Args:
         vocabulary: Token ids that text is made of.
@@ -149,42 +161,70 @@ class Traffic:
             the next token, and only the right state can tell it.
         longest_turn: Tokens that a turn adds at most.
         first_tokens: Length of a conversation's first message.
+        longest_cancelled_s: A cancelled prompt is given up within this time.
     """
+
+    vocabulary: range
+    longest_tokens: int
+    tolerance: float
+    least_logprob: float = -100.0
+    motif_tokens: int = 0
+    longest_turn: int = 90
+    first_tokens: int = 30
+    longest_cancelled_s: float = 0.03
+
+
+# Random weights amplify the rounding of another batch shape to at most 0.04
+# (attention; 1e-5 with a recurrent state alone); a wrong state is off by 0.3 to 1.5.
+TINY_TRAFFIC = TrafficShape(vocabulary=range(265, 350), longest_tokens=450, tolerance=0.08)
+
+# Quantized weights: another batch shape alone moves log-probabilities by up to 3
+# where the model is not quite sure. In another conversation's state it is sure
+# of tokens that the right state finds impossible: a difference of almost 100.
+# Histories grow beyond the model's sliding window of 512 tokens.
+REAL_TRAFFIC = TrafficShape(
+    vocabulary=range(1000, 9000),
+    longest_tokens=900,
+    tolerance=5.0,
+    least_logprob=-3.0,
+    motif_tokens=8,
+    longest_turn=40,
+    first_tokens=450,
+    longest_cancelled_s=1.0,
+)
+
+
+class Traffic:
+    """Random conversations over a pair of engines."""
 
     def __init__(
         self,
         tested: SlotEngine,
         reference: SlotEngine,
+        shape: TrafficShape,
         *,
-        vocabulary: list[int],
         n_conversations: int,
-        longest_tokens: int,
-        tolerance: float,
         seed: int,
-        least_logprob: float = -100.0,
-        motif_tokens: int = 0,
-        longest_turn: int = 90,
-        first_tokens: int = 30,
     ) -> None:
         self._tested = tested
         self._reference = reference
+        self._shape = shape
         self._random = random.Random(seed)
-        self._vocabulary = vocabulary
-        self._longest_tokens = longest_tokens
-        self._tolerance = tolerance
-        self._least_logprob = least_logprob
-        self._motif_tokens = motif_tokens
-        self._longest_turn = longest_turn
-        self._first_tokens = first_tokens
         self._system = self._random_text(60)
         self._conversations = [self._fresh() for _ in range(n_conversations)]
         self.worst = 0.0
+        self.n_cancelled = 0
         self.hits: dict[CacheKind, int] = dict.fromkeys(CacheKind, 0)
 
     async def run(self, n_rounds: int, n_together: int) -> None:
-        """Take `n_rounds` turns of `n_together` conversations at a time."""
+        """Take `n_rounds` turns of `n_together` conversations at a time.
+
+        Raises:
+            WrongState: An answer differs by more than rounding explains.
+        """
         for _ in range(n_rounds):
             chosen = self._random.sample(self._conversations, n_together)
+            others = [each for each in self._conversations if each not in chosen]
             answers: list[tuple[Conversation, Answer, Answer]] = []
 
             async def ask(
@@ -200,21 +240,25 @@ class Traffic:
                 for conversation in chosen:
                     self._next_turn(conversation)
                     nursery.start_soon(ask, conversation)
-                if self._random.random() < 0.3:
-                    nursery.start_soon(self._cancelled, self._random.choice(self._conversations))
+                if others and self._random.random() < 0.4:
+                    nursery.start_soon(self._leave, self._random.choice(others))
             for conversation, tested, reference in answers:
-                self.hits[tested.started.cache_kind] += 1
-                difference = largest_difference(tested, reference, self._least_logprob)
-                self.worst = max(self.worst, difference)
-                assert difference <= self._tolerance, (
-                    f"log-probabilities differ by {difference} after reusing "
-                    f"{tested.started.n_cached_tokens} of {len(conversation.token_ids)} tokens "
-                    f"({tested.started.cache_kind.name})"
-                )
+                self._compare(conversation, tested, reference)
                 conversation.token_ids += tested.token_ids
 
+    def _compare(self, conversation: Conversation, tested: Answer, reference: Answer) -> None:
+        self.hits[tested.started.cache_kind] += 1
+        difference = largest_difference(tested, reference, self._shape.least_logprob)
+        self.worst = max(self.worst, difference)
+        if difference > self._shape.tolerance:
+            raise WrongState(
+                f"log-probabilities differ by {difference} after reusing "
+                f"{tested.started.n_cached_tokens} of {len(conversation.token_ids)} tokens "
+                f"({tested.started.cache_kind.name})"
+            )
+
     def _next_turn(self, conversation: Conversation) -> None:
-        if len(conversation.token_ids) > self._longest_tokens:
+        if len(conversation.token_ids) > self._shape.longest_tokens:
             fresh = self._fresh()
             conversation.token_ids = fresh.token_ids
             conversation.boundaries = fresh.boundaries
@@ -232,19 +276,31 @@ class Traffic:
         elif kind < 0.4:
             return  # the same prompt again
         conversation.boundaries.append(len(conversation.token_ids))
-        n_tokens = self._random.randrange(1, self._longest_turn)
+        n_tokens = self._random.randrange(1, self._shape.longest_turn)
         conversation.token_ids += self._text(conversation.motif, n_tokens)
 
-    async def _cancelled(self, conversation: Conversation) -> None:
-        prompt = [*conversation.token_ids, *self._random_text(40)]
-        with trio.move_on_after(self._random.random() * 0.03):
-            await answer(self._tested, prompt, [], 50)
+    async def _leave(self, conversation: Conversation) -> None:
+        """Ask, and leave before the answer's end; maybe the conversation goes on from there."""
+        self.n_cancelled += 1
+        begin = len(conversation.token_ids)
+        prompt = [*conversation.token_ids, *self._text(conversation.motif, 40)]
+        tokens: list[int] = []
+        if self._random.random() < 0.5:
+            leave_after = self._random.randrange(1, 12)
+            left = await answer(self._tested, prompt, [begin], 50, leave_after=leave_after)
+            tokens = left.token_ids
+        else:
+            with trio.move_on_after(self._random.random() * self._shape.longest_cancelled_s):
+                await answer(self._tested, prompt, [begin], 50)
+        if self._random.random() < 0.5:
+            conversation.boundaries.append(begin)
+            conversation.token_ids = [*prompt, *tokens]
 
     def _fresh(self) -> Conversation:
         begins_alike = self._random.random() < 0.7
         start = list(self._system) if begins_alike else self._random_text(20)
-        motif = self._random_text(self._motif_tokens)
-        first = self._text(motif, self._first_tokens)
+        motif = self._random_text(self._shape.motif_tokens)
+        first = self._text(motif, self._shape.first_tokens)
         return Conversation(start + first, [len(start)], motif)
 
     def _text(self, motif: list[int], n_tokens: int) -> list[int]:
@@ -253,4 +309,4 @@ class Traffic:
         return (motif * (n_tokens // len(motif) + 1))[:n_tokens]
 
     def _random_text(self, n_tokens: int) -> list[int]:
-        return self._random.choices(self._vocabulary, k=n_tokens)
+        return self._random.choices(self._shape.vocabulary, k=n_tokens)
