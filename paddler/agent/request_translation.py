@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from paddler.engine import errors
 from paddler.engine.requests import (
+    CacheKind,
     Ended,
     EngineSampling,
     Logprob,
@@ -21,6 +22,7 @@ from paddler.messages.conversation import ImagePart
 from paddler.messages.generation import (
     CONTEXT_LENGTH_EXCEEDED,
     Alternative,
+    CachedIn,
     ConversationPrompt,
     EngineTimings,
     GenerationDone,
@@ -62,6 +64,12 @@ _FAILURES: dict[type[errors.EngineError], GenerationFailure] = {
 _REFUSALS: dict[type[errors.EngineError], int] = {
     errors.InvalidArgument: 400,
     errors.PromptTooLong: 400,
+}
+_CACHED_IN: dict[CacheKind, CachedIn] = {
+    CacheKind.NONE: "none",
+    CacheKind.SLOT: "slot",
+    CacheKind.RAM: "host",
+    CacheKind.SHARED: "shared",
 }
 
 
@@ -146,7 +154,10 @@ def room_for(max_tokens: int | None, *, n_prompt_tokens: int, context_tokens: in
 def started_event(started: Started, n_prompt_tokens: int) -> GenerationStarted:
     """The first event of every generation."""
     return GenerationStarted(
-        started.slot, n_prompt_tokens, min(started.n_cached_tokens, n_prompt_tokens)
+        started.slot,
+        n_prompt_tokens,
+        min(started.n_cached_tokens, n_prompt_tokens),
+        _CACHED_IN[started.cache_kind],
     )
 
 

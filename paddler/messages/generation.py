@@ -7,6 +7,7 @@ that point knows which service a request came from.
 from __future__ import annotations
 
 import enum
+from typing import Literal
 
 import msgspec
 
@@ -245,12 +246,17 @@ CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"
 """The `reason` of prompts that do not fit a slot's context."""
 
 
+CachedIn = Literal["none", "slot", "host", "shared"]
+"""Where the reused part of a prompt was: in its slot, in host memory, in another slot."""
+
+
 class GenerationStarted(msgspec.Struct, frozen=True, tag=9, array_like=True):
     """A slot took the request and its prompt is known; always the first event."""
 
     slot: int
     prompt_tokens: int
     cached_prompt_tokens: int
+    cached_in: CachedIn = "none"
 
 
 GenerationEvent = (

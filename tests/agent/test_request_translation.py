@@ -117,7 +117,7 @@ def test_tokens_keep_their_log_probabilities() -> None:
 
 def test_bill_counts_by_class_and_never_more_cached_than_prompted() -> None:
     started = started_event(Started(3, 10, 12, CacheKind.SLOT), 9)
-    assert started == GenerationStarted(3, 9, 9)
+    assert started == GenerationStarted(3, 9, 9, "slot")
     ended = Ended(
         reason=FinishReason.STOP_STRING,
         n_generated={TokenClass.CONTENT: 1, TokenClass.REASONING: 2, TokenClass.TOOL_CALL: 3},

@@ -23,6 +23,10 @@ from paddler.messages.generation import ConversationPrompt, GenerationTask, Infi
 BLOCK_BYTES = 1024
 """Content is cut at least this often."""
 
+FIRST_BLOCK_BYTES = 256
+FIRST_BYTES = 4096
+"""Near the beginning, blocks are smaller: a short raw prompt that grows shares some too."""
+
 MAX_LINKS = 1024
 """Content beyond this many links is not told apart, so that a chain is bounded."""
 
@@ -54,8 +58,11 @@ def chain_of(task: GenerationTask) -> PrefixChain:
     running = hashlib.blake2b(digest_size=8)
     n_bytes = 0
     for segment in _segments(task):
-        for begin in range(0, len(segment), BLOCK_BYTES):
-            block = segment[begin : begin + BLOCK_BYTES]
+        begin = 0
+        while begin < len(segment):
+            block_bytes = FIRST_BLOCK_BYTES if n_bytes < FIRST_BYTES else BLOCK_BYTES
+            block = segment[begin : begin + block_bytes]
+            begin += len(block)
             running.update(len(block).to_bytes(4, "little"))
             running.update(block)
             n_bytes += len(block)

@@ -11,6 +11,7 @@ agent's first answer.
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Collection, Sequence
 
 from typing_extensions import override
@@ -19,10 +20,19 @@ from paddler.balancer.dispatch.cost import BytesPerToken, lost_bytes, ttft_s, us
 from paddler.balancer.dispatch.prefix_chain import PrefixChain
 from paddler.balancer.dispatch.prefix_index import PrefixIndex
 from paddler.balancer.dispatch.requests import SlotHints
-from paddler.balancer.dispatch.slot_pool import AgentSlots, Lease, Router, Waiter
+from paddler.balancer.dispatch.slot_pool import AgentSlots, Lease, Router, Waiter, Why
 
 NEARLY_EQUAL = 1.01
 """Costs within this factor of the best are a tie."""
+
+PINNED_MAY_COST = 1.25
+"""The agent that a named conversation had last is taken up to this factor of the best.
+
+Enough for what the chain cannot tell (a history that was rewritten, arguments
+of the template that change little), and no reason to wait behind others.
+Neither may a name that many conversations share pile them up at one agent: it
+counts only while the agent holds no more than twice what another does, and a
+conversation per slot."""
 
 WORTH_WAITING_FOR_S = 0.1
 """A waiter is passed over only if another agent's caches save it this much more prefill."""
@@ -43,10 +53,12 @@ class LeastBusyRouter(Router):
         self._random = random_source
 
     @override
-    def choose(self, candidates: list[AgentSlots], hints: SlotHints) -> AgentSlots:
+    def choose(self, candidates: list[AgentSlots], hints: SlotHints) -> tuple[AgentSlots, Why]:
+        if len(candidates) == 1:
+            return candidates[0], "only_free"
         least = min(agent.n_leased / agent.n_slots for agent in candidates)
         ties = [agent for agent in candidates if agent.n_leased / agent.n_slots == least]
-        return ties[0] if len(ties) == 1 else self._random.choice(ties)
+        return ties[0] if len(ties) == 1 else self._random.choice(ties), "least_busy"
 
     @override
     def pick_waiter(self, agent: AgentSlots, waiters: Sequence[Waiter]) -> int:
@@ -92,11 +104,13 @@ class CostRouter(LeastBusyRouter):
         self._usual_tokens_per_s = usual_speed([])
 
     @override
-    def choose(self, candidates: list[AgentSlots], hints: SlotHints) -> AgentSlots:
+    def choose(self, candidates: list[AgentSlots], hints: SlotHints) -> tuple[AgentSlots, Why]:
         chain = hints.chain
         if chain is None:
             return super().choose(candidates, hints)
         self._usual_tokens_per_s = usual_speed(candidates)
+        if len(candidates) == 1:
+            return candidates[0], "only_free"
         matches = self.index.matches(chain)
         usual_tokens_per_s = self._usual_tokens_per_s
         uncached_tokens = {
@@ -104,21 +118,31 @@ class CostRouter(LeastBusyRouter):
         }
         pinned = self.index.pinned(hints.pin) if hints.pin is not None else None
         costs = []
+        pinned_agent: AgentSlots | None = None
+        pinned_cost_s = 0.0
+        least_held = sys.maxsize
         for agent in candidates:
             link_id = agent.link_id
             n_links = matches.get(link_id, 0)
             cost_s = ttft_s(agent, uncached_tokens[n_links], usual_tokens_per_s)
-            if self.index.n_held(link_id) >= agent.n_slots and link_id != pinned:
+            n_held = self.index.n_held(link_id)
+            least_held = min(least_held, n_held)
+            if n_held >= agent.n_slots:
                 cost_s += self._displacement_s(agent, chain, n_links)
             costs.append(cost_s)
-        limit = min(costs) * NEARLY_EQUAL
+            if link_id == pinned:
+                pinned_agent, pinned_cost_s = agent, cost_s
+        least_s = min(costs)
+        if pinned_agent is not None and pinned_cost_s <= least_s * PINNED_MAY_COST:
+            n_held = self.index.n_held(pinned_agent.link_id)
+            if n_held <= 2 * least_held + pinned_agent.n_slots:
+                return pinned_agent, "pinned"
+        limit = least_s * NEARLY_EQUAL
         ties = [agent for agent, cost in zip(candidates, costs, strict=True) if cost <= limit]
-        if len(ties) == 1:
-            return ties[0]
-        for agent in ties:
-            if agent.link_id == pinned:
-                return agent
-        return self._random.choice(ties)
+        chosen = ties[0] if len(ties) == 1 else self._random.choice(ties)
+        most = max(matches.values(), default=0)
+        is_best_cached = matches.get(chosen.link_id, 0) == most > 0
+        return chosen, "cached" if is_best_cached else "cheapest"
 
     @override
     def pick_waiter(self, agent: AgentSlots, waiters: Sequence[Waiter]) -> int:
@@ -135,6 +159,7 @@ class CostRouter(LeastBusyRouter):
         n_links = self.index.match(lease.link_id, chain)
         lease.cached_tokens = self._cached_tokens(chain, n_links)
         lease.prefill_tokens = self._uncached_tokens(chain, n_links)
+        lease.queued_tokens = lease.agent.pending_prefill_tokens
         lease.ttft_s = ttft_s(lease.agent, lease.prefill_tokens, self._usual_tokens_per_s)
         lease.agent.pending_prefill_tokens += lease.prefill_tokens
         self.index.expect(lease.link_id, chain)

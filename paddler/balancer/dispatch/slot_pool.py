@@ -18,7 +18,7 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from paddler.balancer.dispatch.errors import DispatchError, ShuttingDown
 from paddler.balancer.dispatch.requests import RequestKind, SlotHints
@@ -61,10 +61,18 @@ class AgentSlots:
         )
 
 
+Why = Literal["only_free", "least_busy", "pinned", "cached", "cheapest", "waited"]
+"""Why an agent was chosen, for the log.
+
+No other had a free slot; it was the least busy; the named conversation was
+there last; nobody holds more of the prompt; the estimate was lowest although
+somebody does; its slot became free while the request waited."""
+
+
 class Router(Protocol):
     """Chooses among agents, and possibly among waiters; told what becomes of its choices."""
 
-    def choose(self, candidates: list[AgentSlots], hints: SlotHints) -> AgentSlots:
+    def choose(self, candidates: list[AgentSlots], hints: SlotHints) -> tuple[AgentSlots, Why]:
         """One of `candidates`, which are at least one and all have a free slot."""
 
     def pick_waiter(self, agent: AgentSlots, waiters: Sequence[Waiter]) -> int:
@@ -95,7 +103,8 @@ class Lease:
     `arrival` is the request's place in the order of arrival: with it, a
     request that lost its agent waits ahead of all that came after it.
     `state_version` is what the agent serves while the lease lasts.
-    `prefill_tokens`, `cached_tokens` and `ttft_s` are the router's estimates.
+    `prefill_tokens`, `cached_tokens`, `queued_tokens` (of others, ahead of it)
+    and `ttft_s` are the router's estimates.
     """
 
     __slots__ = (
@@ -106,13 +115,16 @@ class Lease:
         "hints",
         "link_id",
         "prefill_tokens",
+        "queued_tokens",
         "released",
         "state_version",
         "ttft_s",
+        "why",
     )
 
-    def __init__(self, agent: AgentSlots, hints: SlotHints, arrival: int) -> None:
+    def __init__(self, agent: AgentSlots, hints: SlotHints, arrival: int, why: Why) -> None:
         self.agent = agent
+        self.why = why
         self.link_id = agent.link_id
         self.state_version = agent.state_version
         self.hints = hints
@@ -121,6 +133,7 @@ class Lease:
         self.has_begun = False
         self.prefill_tokens = 0.0
         self.cached_tokens = 0.0
+        self.queued_tokens = 0.0
         self.ttft_s = 0.0
 
 
@@ -250,7 +263,8 @@ class SlotPool:
         candidates = [agent for agent in self._agents.values() if agent.can_take(hints)]
         if not candidates:
             return None
-        lease = self._grant(self._router.choose(candidates, hints), hints, arrival)
+        agent, why = self._router.choose(candidates, hints)
+        lease = self._grant(agent, hints, arrival, why)
         self._on_change()
         return lease
 
@@ -313,8 +327,8 @@ class SlotPool:
             waiter.settle()
         self._on_change()
 
-    def _grant(self, agent: AgentSlots, hints: SlotHints, arrival: int) -> Lease:
-        lease = Lease(agent, hints, arrival)
+    def _grant(self, agent: AgentSlots, hints: SlotHints, arrival: int, why: Why) -> Lease:
+        lease = Lease(agent, hints, arrival, why)
         self._router.granted(lease)
         agent.n_leased += 1
         return lease
@@ -326,7 +340,7 @@ class SlotPool:
                 return
             self._waiters.remove(waiter)
             self._n_newcomers -= waiter.is_newcomer
-            waiter.lease = self._grant(agent, waiter.hints, waiter.arrival)
+            waiter.lease = self._grant(agent, waiter.hints, waiter.arrival, "waited")
             waiter.settle()
 
     def _next_waiter(self, agent: AgentSlots) -> Waiter | None:

@@ -203,14 +203,17 @@ class _LeasedWork:
     def began(self, event: GenerationStarted) -> None:
         lease = self._lease
         logger.debug(
-            "request_began request=%s agent=%s slot=%d prompt_tokens=%d cached_tokens=%d "
-            "expected_cached_tokens=%.0f expected_ttft_ms=%.0f",
+            "request_began request=%s agent=%s why=%s slot=%d prompt_tokens=%d cached_tokens=%d "
+            "cached_in=%s expected_cached_tokens=%.0f queued_tokens=%.0f expected_ttft_ms=%.0f",
             self._request_id,
             self._agent_id,
+            lease.why,
             event.slot,
             event.prompt_tokens,
             event.cached_prompt_tokens,
+            event.cached_in,
             lease.cached_tokens,
+            lease.queued_tokens,
             lease.ttft_s * 1000.0,
         )
         self._pool.began(lease, event.prompt_tokens, event.cached_prompt_tokens)

@@ -172,13 +172,63 @@ def test_agent_that_had_less_than_was_thought_is_doubted() -> None:
     assert again.cached_tokens < 1000
 
 
-def test_named_conversation_breaks_ties() -> None:
+def rewritten(n: int) -> PrefixChain:
+    """A conversation of which nothing is left as it was."""
+    return conversation(str(n), system=Message("system", str(n)))
+
+
+def test_named_conversation_goes_where_it_was_although_nothing_of_it_is_known() -> None:
     pool = make_pool()
     for _ in range(8):
         add_agent(pool)
-    edited = [conversation(str(n), system=Message("system", str(n))) for n in range(20)]
-    homes = {serve(pool, chain, pin=42).link_id for chain in edited}
+    homes = {serve(pool, rewritten(n), pin=42).link_id for n in range(4)}
     assert len(homes) == 1
+
+
+def test_name_gives_way_to_what_is_known_to_be_cached() -> None:
+    pool = make_pool()
+    for _ in range(8):
+        add_agent(pool)
+    home = serve(pool, conversation("a", 10))
+    pin = 42
+    while serve(pool, rewritten(pin), pin=pin) is home:
+        pin += 1
+    granted = lease(pool, conversation("a", 11), pin=pin)
+    assert granted.agent is home
+    assert granted.why == "cached"
+
+
+def test_name_that_many_conversations_share_does_not_pile_them_up_at_one_agent() -> None:
+    pool = make_pool()
+    agents = [add_agent(pool, n_slots=2) for _ in range(4)]
+    homes = Counter(serve(pool, rewritten(n), pin=42).link_id for n in range(40))
+    assert set(homes) == {agent.link_id for agent in agents}
+    assert max(homes.values()) <= 20
+
+
+def test_name_does_not_make_a_request_wait_behind_others() -> None:
+    pool = make_pool()
+    add_agent(pool)
+    add_agent(pool)
+    home = serve(pool, rewritten(0), pin=42)
+    home.pending_prefill_tokens += 2_000
+    assert lease(pool, rewritten(1), pin=42).agent is not home
+
+
+def test_lease_says_why_its_agent_was_chosen() -> None:
+    pool = make_pool()
+    add_agent(pool, n_slots=1)
+    assert lease(pool, None).why == "only_free"
+    waiter = wait(pool, conversation("a"))
+    add_agent(pool, n_slots=2)
+    assert waiter.lease is not None
+    assert waiter.lease.why == "waited"
+    home = add_agent(pool, n_slots=2)
+    first = lease(pool, rewritten(1), pin=7)
+    assert (first.agent, first.why) == (home, "cheapest")
+    assert lease(pool, None).why == "least_busy"
+    pool.release(first)
+    assert lease(pool, rewritten(2), pin=7).why == "pinned"
 
 
 def busy_pair(pool: SlotPool) -> tuple[Lease, Lease]:
