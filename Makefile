@@ -79,18 +79,24 @@ fmt: $(VENV)/.installed-dev
 sanitize: setup
 	$(BIN)/python tests/native/run_sanitized.py $(ARGS)
 
-# It requires other versions of packages than we do: an environment of its own.
+# They require other versions of packages than we do: an environment each.
 VLLM_ROUTER := $(VENV)/peers/bin/vllm-router
 $(VLLM_ROUTER): $(VENV)/.created
 	$(BIN)/python -m venv $(VENV)/peers
 	$(VENV)/peers/bin/python -m pip install -qq vllm-router
 
-bench-peers: $(VENV)/.build-tools $(VLLM_ROUTER)
+AIPERF := $(VENV)/aiperf/bin/aiperf
+$(AIPERF): $(VENV)/.created
+	$(BIN)/python -m venv $(VENV)/aiperf
+	$(VENV)/aiperf/bin/python -m pip install -qq aiperf
+
+bench-peers: $(VENV)/.build-tools $(VLLM_ROUTER) $(AIPERF)
 	@$(BIN)/python build.py peers
 
 bench: setup
 	PADDLER_PEERS_DIR="$$($(BIN)/python build.py peers)" \
 	PADDLER_VLLM_ROUTER="$(abspath $(wildcard $(VLLM_ROUTER)))" \
+	PADDLER_AIPERF="$(abspath $(wildcard $(AIPERF)))" \
 	$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
 
 clean:

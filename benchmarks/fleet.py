@@ -24,10 +24,13 @@ _POLL_S = 0.1
 class Balancer:
     """A running balancer, and what may be asked of it."""
 
-    def __init__(self, program: Program, inference_port: int, management_port: int) -> None:
+    def __init__(
+        self, program: Program, inference_port: int, management_port: int, openai_port: int
+    ) -> None:
         self.program = program
         self.management_port = management_port
         self.inference_url = f"http://127.0.0.1:{inference_port}"
+        self.openai_url = f"http://127.0.0.1:{openai_port}"
         self.management_url = f"http://127.0.0.1:{management_port}"
 
     async def put_state(self, state: DesiredState) -> None:
@@ -75,16 +78,18 @@ async def running_balancer(
     environment: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[Balancer, None]:
     """A balancer that lets requests wait as long as it takes."""
-    inference_port, management_port = free_port(), free_port()
+    inference_port, management_port, openai_port = free_port(), free_port(), free_port()
     command = python_command(module, "balancer", "--log-level", "warning")
     command += ["--inference-addr", f"127.0.0.1:{inference_port}"]
     command += ["--management-addr", f"127.0.0.1:{management_port}"]
+    command += ["--compat-openai-addr", f"127.0.0.1:{openai_port}"]
     command += ["--max-buffered-requests", "10000", "--buffered-request-timeout", "3600000"]
     command += ["--inference-item-timeout", "600000", *flags]
     async with running("balancer", command, log_directory, environment=environment) as program:
         await program.wait_until_listening(inference_port)
         await program.wait_until_listening(management_port)
-        yield Balancer(program, inference_port, management_port)
+        await program.wait_until_listening(openai_port)
+        yield Balancer(program, inference_port, management_port, openai_port)
 
 
 def agent_command(

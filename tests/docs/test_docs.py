@@ -43,7 +43,7 @@ SERVICES = ("inference_service", "management_service", "openai_service", "admin_
 
 FOREIGN_FLAGS = {
     *("--max-time", "--no-deps", "--wheel-dir", "--help", "--version"),  # curl, pip, click
-    *("--quick", "--model", "--tables", "--unrelated", "--minutes"),  # benchmarks
+    *("--quick", "--model", "--tables", "--minutes"),  # benchmarks
 }
 
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+[a-z]\b")
