@@ -16,7 +16,7 @@ from typing_extensions import override
 import paddler.agent.run
 from paddler.agent.engine_protocol import Engine, EngineOptions
 from paddler.agent.native_backend import NativeBackend
-from paddler.cli.main import load_command
+from paddler.cli.commands import load_command
 from paddler.cli.running import main_of
 from paddler.engine import Engine as NativeEngine
 from paddler.engine.settings import EngineSettings

@@ -1,76 +1,50 @@
-"""The programs: `paddler` with its commands, `paddler-balancer`, `paddler-agent`.
+"""Entry points of the programs: `paddler`, `paddler-balancer`, `paddler-agent`.
 
-A command's module is imported when the command is asked for.
+What they need takes a second to import, more on a busy machine. A signal in
+that time ends the program like one that comes later: quietly, with exit code
+0. So nothing is imported here before `_end_quietly_on_signals` was called;
+`running` takes the signals over.
 """
 
 from __future__ import annotations
 
-import importlib
+import os
+import signal
 
-import click
-from typing_extensions import override
-
-from paddler.cli.running import main_of
-from paddler.version import paddler_version
-
-_COMMANDS = {
-    "agent": ("paddler.cli.agent", "Serve a model on this machine's slots."),
-    "balancer": ("paddler.cli.balancer", "The one address that applications talk to."),
-    "demo": ("paddler.cli.demo", "Balancer, agent and a small model in one command."),
-}
-
-
-class LazyCommands(click.Group):
-    """A group whose commands are imported by name."""
-
-    @override
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Their names."""
-        return sorted(_COMMANDS)
-
-    @override
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return one."""
-        return load_command(cmd_name) if cmd_name in _COMMANDS else None
-
-    @override
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List them without importing any."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, _COMMANDS[name][1]) for name in sorted(_COMMANDS)])
-
-
-def load_command(name: str) -> click.Command:
-    """Import the command `name`."""
-    command = importlib.import_module(_COMMANDS[name][0]).command
-    assert isinstance(command, click.Command), f"{name} has no click command"
-    return command
-
-
-@click.group(cls=LazyCommands)
-@click.version_option(paddler_version(), prog_name="paddler")
-def paddler() -> None:
-    """Self-hosted LLM serving.
-
-    Start one balancer, then as many agents as you have machines; tell the
-    balancer which model to serve, and talk to it as one server. `paddler
-    COMMAND --help` explains each part.
-    """
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main() -> None:
     """Entry point of `paddler`."""
+    _end_quietly_on_signals()
+    from paddler.cli.commands import paddler
+    from paddler.cli.running import main_of
+
     main_of(paddler, "paddler")
 
 
 def balancer_main() -> None:
     """Entry point of `paddler-balancer`."""
-    main_of(load_command("balancer"), "paddler-balancer")
+    _main_of_command("balancer")
 
 
 def agent_main() -> None:
     """Entry point of `paddler-agent`."""
-    main_of(load_command("agent"), "paddler-agent")
+    _main_of_command("agent")
+
+
+def _main_of_command(name: str) -> None:
+    _end_quietly_on_signals()
+    from paddler.cli.commands import load_command
+    from paddler.cli.running import main_of
+
+    main_of(load_command(name), f"paddler-{name}")
+
+
+def _end_quietly_on_signals() -> None:
+    """Until Trio runs there is nothing to clean up, and nobody to raise an exception at."""
+    for number in _ENDING_SIGNALS:
+        signal.signal(number, lambda number, frame: os._exit(0))
 
 
 if __name__ == "__main__":

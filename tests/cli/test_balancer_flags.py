@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from paddler.balancer.run import BalancerSettings
 from paddler.cli import balancer
-from paddler.cli.main import load_command
+from paddler.cli.commands import load_command
 
 CONTRACT = {
     "--inference-addr": "127.0.0.1:8061",

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import trio
@@ -105,3 +106,21 @@ async def test_a_signal_stops_the_balancer_cleanly(number: signal.Signals) -> No
         os.kill(process.pid, number)
         with trio.fail_after(5):
             assert await process.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_while_the_program_is_only_being_imported_ends_it_quietly(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "click.py").write_text(
+        f"import os, time\nos.kill(os.getpid(), {int(number)})\ntime.sleep(60)\n"
+    )
+    with trio.fail_after(20):
+        done = await trio.run_process(
+            paddler("balancer"),
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -19,7 +19,7 @@ from paddler.balancer.generation.observer import BufferOutcome, RequestOutcome
 from paddler.balancer.http_edge.error_table import STATUSES
 from paddler.balancer.metrics.registry import Gauges, MetricsRegistry
 from paddler.balancer.openai_service import errors as openai_errors
-from paddler.cli.main import load_command
+from paddler.cli.commands import load_command
 from paddler.messages.agents import (
     AgentSnapshot,
     ApplicationStatus,
