@@ -44,18 +44,25 @@ int32_t pdl_chat_source(const pdl_chat_templates *templates, char **source, pdl_
  *   supports_thinking
  *   initial_class, markers [{text, when, becomes, emit}]: as pdl_class_marker
  *   tool_calls_recognizable: pdl_chat_parse understands tool calls
- *   parser: opaque text for pdl_chat_parse
+ *   parser: opaque text for pdl_chat_parser_open
  * PDL_BAD_TEMPLATE: the template refuses the conversation. PDL_BAD_SCHEMA: no
  * grammar can be made of json_schema or of a tool's parameters. */
 int32_t pdl_chat_render(const pdl_chat_templates *templates, const char *request,
                         char **rendered, pdl_error *error);
 
-/* Parses the whole output of a generation (n_bytes of UTF-8). parser: what
- * pdl_chat_render returned as `parser`. message: JSON object with content,
- * reasoning_content, tool_calls [{id, name, arguments}]. PDL_UNPARSABLE: the
- * text does not fit the format. */
-int32_t pdl_chat_parse(const char *parser, const char *text, int32_t n_bytes,
-                       char **message, pdl_error *error);
+/* Reads outputs in one format; any thread may use it. */
+typedef struct pdl_chat_parser pdl_chat_parser;
+
+/* description: what pdl_chat_render returned as `parser`. */
+int32_t pdl_chat_parser_open(const char *description, pdl_chat_parser **parser, pdl_error *error);
+void pdl_chat_parser_free(pdl_chat_parser *parser);
+
+/* Parses the output of a generation (n_bytes of UTF-8). is_partial: more of it
+ * follows; then what does not fit is not an error yet. message: JSON object
+ * with content, reasoning_content, tool_calls [{id, name, arguments}].
+ * PDL_UNPARSABLE: the text does not fit the format. */
+int32_t pdl_chat_parse(const pdl_chat_parser *parser, const char *text, int32_t n_bytes,
+                       int32_t is_partial, char **message, pdl_error *error);
 
 /* Splits a whole output by class, as an engine does while it generates.
  * classification: JSON object with initial_class and markers, as rendered.

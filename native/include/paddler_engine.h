@@ -217,7 +217,7 @@ typedef struct {
     int32_t n_markers;
     const int32_t *checkpoints;    /* prompt positions worth a checkpoint, ascending */
     int32_t n_checkpoints;
-    int32_t keep_raw_text;         /* 1: the end event carries the whole output, markers included */
+    int32_t with_raw_text;         /* 1: events carry the output as the model writes it, too */
 } pdl_request;
 
 /* Copies the request and queues it; first in, first out among slots. */
@@ -228,8 +228,8 @@ void pdl_engine_cancel(pdl_engine *engine, uint64_t id);
 
 typedef enum {
     PDL_EVENT_STARTED = 0,     /* a slot took it: slot, n_prompt, n_cached, cache_kind */
-    PDL_EVENT_TOKEN = 1,       /* token, token_class, text; logprobs */
-    PDL_EVENT_END = 2,         /* end_reason, status, counts, times; text: the error or the raw text */
+    PDL_EVENT_TOKEN = 1,       /* token, token_class, text, raw text; logprobs */
+    PDL_EVENT_END = 2,         /* end_reason, status, counts, times; text: the error */
     PDL_EVENT_CACHE_DROPPED = 3 /* the state that request `id` left behind is gone */
 } pdl_event_kind;
 
@@ -257,6 +257,7 @@ typedef struct {
     int32_t token_class;
     int32_t text_offset;       /* into the drained text */
     int32_t text_bytes;
+    int32_t raw_bytes;         /* after the text: what the model wrote, markers included, any bytes */
     int32_t logprobs_offset;   /* into the drained logprobs; the first is the chosen token */
     int32_t n_logprobs;
     int32_t end_reason;

@@ -11,6 +11,12 @@
 #include "common.h"
 
 #include <algorithm>
+#include <memory>
+
+// Loading one takes longer than parsing a long output with it.
+struct pdl_chat_parser {
+    common_chat_parser_params params;
+};
 
 namespace paddler {
 
@@ -141,16 +147,13 @@ std::string render(const pdl_chat_templates &templates, const std::string &text)
     return result.dump_safe();
 }
 
-std::string parse(const std::string &parser_text, const std::string &output) {
-    if (bracket_nesting(output) > max_output_nesting) {
-        throw Failure(PDL_UNPARSABLE, "the output nests its brackets more than " +
-                                          std::to_string(max_output_nesting) + " levels deep");
-    }
+std::unique_ptr<pdl_chat_parser> load_parser(const std::string &parser_text) {
     const json description = json::parse_no_throw(parser_text);
     if (!description.is_object()) {
         throw Failure(PDL_INVALID_ARGUMENT, "not a parser that a rendering returned");
     }
-    common_chat_parser_params params;
+    auto loaded = std::make_unique<pdl_chat_parser>();
+    auto &params = loaded->params;
     const auto format = description.at("format").get<int>();
     if (format < 0 || format >= COMMON_CHAT_FORMAT_COUNT) {
         throw Failure(PDL_INVALID_ARGUMENT, "unknown output format");
@@ -162,7 +165,15 @@ std::string parse(const std::string &parser_text, const std::string &output) {
     if (!arena.empty()) {
         params.parser.load(arena);
     }
-    const auto message = common_chat_parse(output, /*is_partial=*/false, params);
+    return loaded;
+}
+
+std::string parse(const common_chat_parser_params &params, const std::string &output, bool is_partial) {
+    if (bracket_nesting(output) > max_output_nesting) {
+        throw Failure(PDL_UNPARSABLE, "the output nests its brackets more than " +
+                                          std::to_string(max_output_nesting) + " levels deep");
+    }
+    const auto message = common_chat_parse(output, is_partial, params);
 
     json calls = json::array();
     for (const auto &call : message.tool_calls) {
@@ -211,12 +222,23 @@ extern "C" int32_t pdl_chat_render(const pdl_chat_templates *templates, const ch
     });
 }
 
-extern "C" int32_t pdl_chat_parse(const char *parser, const char *text, int32_t n_bytes,
-                                  char **message, pdl_error *error) {
+extern "C" int32_t pdl_chat_parser_open(const char *description, pdl_chat_parser **parser,
+                                        pdl_error *error) {
+    *parser = nullptr;
+    return paddler::guarded(error, PDL_INVALID_ARGUMENT,
+                            [&] { *parser = paddler::load_parser(description).release(); });
+}
+
+extern "C" void pdl_chat_parser_free(pdl_chat_parser *parser) {
+    delete parser;
+}
+
+extern "C" int32_t pdl_chat_parse(const pdl_chat_parser *parser, const char *text, int32_t n_bytes,
+                                  int32_t is_partial, char **message, pdl_error *error) {
     *message = nullptr;
     return paddler::guarded(error, PDL_UNPARSABLE, [&] {
         const std::string output(text, static_cast<size_t>(std::max(n_bytes, 0)));
-        *message = paddler::copy_string(paddler::parse(parser, output));
+        *message = paddler::copy_string(paddler::parse(parser->params, output, is_partial != 0));
     });
 }
 

@@ -89,7 +89,7 @@ private:
     void sample(Slot &slot, int32_t output_index, Clock::time_point now);
     void take_token(Slot &slot, const Choice &choice);
     void emit(const Slot &slot, std::vector<TextSegment> &segments, llama_token token, int32_t token_class,
-              const std::vector<pdl_logprob> &logprobs);
+              const std::vector<pdl_logprob> &logprobs, std::string_view raw = {});
     void end(Slot &slot, pdl_end_reason reason, pdl_status status = PDL_OK, const std::string &message = "");
     void end_waiting(const Request &request);
     void report_dropped(const std::vector<uint64_t> &owners);

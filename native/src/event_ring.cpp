@@ -5,8 +5,12 @@
 
 namespace paddler {
 
-void EventRing::add(pdl_event event, std::string_view text, const std::vector<pdl_logprob> &logprobs) {
-    unpublished_.push_back({event, std::string(text), logprobs});
+void EventRing::add(pdl_event event, std::string_view text, const std::vector<pdl_logprob> &logprobs,
+                    std::string_view raw) {
+    std::string both;
+    both.reserve(text.size() + raw.size());
+    both.append(text).append(raw);
+    unpublished_.push_back({event, std::move(both), raw.size(), logprobs});
 }
 
 void EventRing::publish() {
@@ -60,7 +64,8 @@ void EventRing::drain(pdl_event *events, int32_t events_capacity, char *text, in
             pdl_event &event = events[drained->n_events++];
             event = entry.event;
             event.text_offset = drained->n_text_bytes;
-            event.text_bytes = n_text;
+            event.text_bytes = n_text - static_cast<int32_t>(entry.n_raw_bytes);
+            event.raw_bytes = static_cast<int32_t>(entry.n_raw_bytes);
             event.logprobs_offset = drained->n_logprobs;
             event.n_logprobs = n_logprobs;
             std::copy(entry.text.begin(), entry.text.end(), text + drained->n_text_bytes);

@@ -22,8 +22,9 @@ public:
 
     int32_t fd() const { return wakeup_.fd(); }
 
-    // Decode thread: collected until publish, so that a step costs one wake-up.
-    void add(pdl_event event, std::string_view text, const std::vector<pdl_logprob> &logprobs = {});
+    // Decode thread: collected until publish, so that a step costs one wake-up. `raw` follows `text`.
+    void add(pdl_event event, std::string_view text, const std::vector<pdl_logprob> &logprobs = {},
+             std::string_view raw = {});
     void publish();
     // Returns once there is room, or the ring was opened for good by release.
     void wait_for_room();
@@ -38,7 +39,8 @@ public:
 private:
     struct Entry {
         pdl_event event;
-        std::string text;
+        std::string text; // and raw text after it
+        size_t n_raw_bytes;
         std::vector<pdl_logprob> logprobs;
     };
 

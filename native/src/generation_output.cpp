@@ -40,6 +40,7 @@ void Engine::replay_text(Slot &slot) {
         return;
     }
     std::vector<TextSegment> segments;
+    std::string raw;
     for (auto i = static_cast<size_t>(request.n_prompt()); i < request.prompt.size(); i++) {
         const std::string text = piece(request.prompt[i], request);
         const int32_t class_before = generation.text.current_class();
@@ -47,8 +48,8 @@ void Engine::replay_text(Slot &slot) {
         const int32_t token_class = class_before == 0 ? generation.text.current_class() : class_before;
         generation.n_by_class[token_class]++;
         generation.n_generated++;
-        if (request.keep_raw_text) {
-            generation.raw_text += text;
+        if (request.with_raw_text) {
+            raw += text;
         }
     }
     auto n_sent = static_cast<size_t>(std::max(request.n_replay_sent_bytes, 0));
@@ -60,8 +61,8 @@ void Engine::replay_text(Slot &slot) {
     segments.erase(std::remove_if(segments.begin(), segments.end(),
                                   [](const TextSegment &segment) { return segment.text.empty(); }),
                    segments.end());
-    if (!segments.empty()) {
-        emit(slot, segments, LLAMA_TOKEN_NULL, segments.front().token_class, {});
+    if (!segments.empty() || !raw.empty()) {
+        emit(slot, segments, LLAMA_TOKEN_NULL, generation.text.current_class(), {}, raw);
     }
 }
 
@@ -82,10 +83,8 @@ void Engine::take_token(Slot &slot, const Choice &choice) {
     generation.n_by_class[token_class]++;
     generation.n_generated++;
     stats_.n_generated_tokens++;
-    if (request.keep_raw_text) {
-        generation.raw_text += text;
-    }
-    emit(slot, segments, choice.token, token_class, choice.logprobs);
+    emit(slot, segments, choice.token, token_class, choice.logprobs,
+         request.with_raw_text ? std::string_view(text) : std::string_view());
     if (generation.text.stopped()) {
         end(slot, PDL_END_STOP);
     } else if (generation.n_generated >= request.max_tokens) {
@@ -94,11 +93,11 @@ void Engine::take_token(Slot &slot, const Choice &choice) {
 }
 
 void Engine::emit(const Slot &slot, std::vector<TextSegment> &segments, llama_token token, int32_t token_class,
-                  const std::vector<pdl_logprob> &logprobs) {
+                  const std::vector<pdl_logprob> &logprobs, std::string_view raw) {
     pdl_event event = event_of(slot, PDL_EVENT_TOKEN);
     event.token = token;
     event.token_class = segments.empty() ? token_class : segments.front().token_class;
-    events_.add(event, segments.empty() ? std::string_view() : segments.front().text, logprobs);
+    events_.add(event, segments.empty() ? std::string_view() : segments.front().text, logprobs, raw);
     for (size_t i = 1; i < segments.size(); i++) {
         event.token = LLAMA_TOKEN_NULL;
         event.token_class = segments[i].token_class;
@@ -134,7 +133,7 @@ void Engine::end(Slot &slot, pdl_end_reason reason, pdl_status status, const std
     event.queued_ms = milliseconds(generation.started - generation.request->submitted);
     event.prefill_ms = milliseconds((generation.decoding ? generation.prefilled : now) - generation.started);
     event.decode_ms = generation.decoding ? milliseconds(now - generation.prefilled) : 0.0f;
-    events_.add(event, reason == PDL_END_ERROR ? message : generation.raw_text);
+    events_.add(event, message);
     slot.generation.reset();
     slot.last_used = ++n_ended_;
 }

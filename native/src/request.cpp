@@ -158,7 +158,7 @@ std::unique_ptr<Request> copy_request(const pdl_request &source, const llama_voc
             request->add_checkpoint(source.checkpoints[i]);
         }
     }
-    request->keep_raw_text = source.keep_raw_text != 0;
+    request->with_raw_text = source.with_raw_text != 0;
     SamplerParams sampling = copy_sampling(source, n_vocab);
     sampling.preserved_tokens = request->preserved_tokens;
     request->sampler = std::make_unique<Sampler>(vocab, std::move(sampling), n_ctx_slot);

@@ -36,7 +36,7 @@ struct Request {
     int32_t initial_class = 0;
     std::set<llama_token> preserved_tokens;
     std::vector<int32_t> checkpoints; // ascending
-    bool keep_raw_text = false;
+    bool with_raw_text = false;
     std::unique_ptr<Sampler> sampler;
     Clock::time_point submitted;
 

@@ -25,7 +25,6 @@ struct Generation {
     llama_token next = LLAMA_TOKEN_NULL;
     int32_t n_generated = 0;
     int32_t n_by_class[n_classes] = {};
-    std::string raw_text;
     bool cancelled = false;
 };
 

@@ -22,6 +22,7 @@ from paddler.engine.requests import (
     GrammarConstraint,
     TokenClass,
 )
+from paddler.messages.conversation import RequestedToolCall
 from paddler.messages.generation import (
     ConversationPrompt,
     ToolCallParseFailed,
@@ -104,6 +105,9 @@ class RenderedConversation(Protocol):
     def initial_class(self) -> TokenClass: ...
     @property
     def message_starts(self) -> Sequence[int]: ...
+
+    def tool_calls_so_far(self, output: str) -> list[RequestedToolCall]:
+        """The tool calls in the beginning of an output, the last one maybe unfinished."""
 
     def parse_tool_calls(self, output: str) -> ToolCallOutcome:
         """The tool calls of a whole output; `ToolCallsParsed` may hold none."""

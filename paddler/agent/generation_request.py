@@ -13,28 +13,23 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from typing import TypeVar
-
-import trio
 
 from paddler.agent.engine_protocol import Engine, MediaPrompt, RenderedConversation
+from paddler.agent.generation_report import GenerationReport
 from paddler.agent.held_prompts import HeldPrompts
 from paddler.agent.images import ImageDecoder, image_urls
 from paddler.agent.infill import infill_tokens
+from paddler.agent.long_texts import off_the_loop
 from paddler.agent.media_prompts import image_too_large, make_media_prompt
 from paddler.agent.request_translation import (
     RequestEnded,
     check_task,
-    done_event,
     failed,
     failure_event,
     resolve_sampling,
     room_for,
-    started_event,
-    token_event,
 )
 from paddler.agent.slots import Outlet
-from paddler.agent.tool_calls import tool_call_event
 from paddler.agent.tool_schemas import ToolSchemas
 from paddler.engine.errors import BadImage, BadSchema, EngineClosed, EngineError
 from paddler.engine.requests import (
@@ -42,14 +37,12 @@ from paddler.engine.requests import (
     EngineRequest,
     GrammarConstraint,
     Started,
-    TokenClass,
     Tokens,
 )
 from paddler.messages.generation import (
     ConversationPrompt,
     GenerationFailure,
     GenerationRefused,
-    GenerationStarted,
     GenerationTask,
     InfillPrompt,
     RawPrompt,
@@ -64,17 +57,12 @@ __all__ = ["Serving", "run_generation"]
 
 logger = logging.getLogger(__name__)
 
-LONG_TEXT_CHARS = 16_384
-"""Texts from here on are rendered and parsed in a worker thread."""
-
 MAX_CHECKPOINTS = 2
 """The last message starts: where the next turn's prompt probably diverges.
 
 Messages begin at special tokens in practically every template, so the tokens
 of a prefix are a prefix of the tokens.
 """
-
-ResultT = TypeVar("ResultT")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,14 +145,13 @@ async def _generate(frame: Generate, outlet: Outlet, serving: Serving) -> None:
 
 async def _run(frame: Generate, prepared: _Prepared, outlet: Outlet, serving: Serving) -> None:
     task = frame.task
-    n_prompt_tokens = prepared.n_tokens
     max_tokens = room_for(
         task.max_tokens,
         n_prompt_tokens=prepared.n_positions,
         context_tokens=serving.engine.context_tokens,
     )
     request = _engine_request(frame, prepared, max_tokens, serving)
-    started = GenerationStarted(-1, n_prompt_tokens, 0)
+    report = GenerationReport(task, prepared.rendered, outlet, n_prompt_tokens=prepared.n_tokens)
     held = serving.held_prompts
     async with serving.engine.start(request) as generation:
         try:
@@ -173,13 +160,13 @@ async def _run(frame: Generate, prepared: _Prepared, outlet: Outlet, serving: Se
                     for event in batch:
                         match event:
                             case Tokens():
-                                outlet.post(token_event(event))
+                                report.add(event)
                             case Started():
-                                started = started_event(event, n_prompt_tokens)
-                                outlet.post(started)
+                                report.begin(event)
                                 held.began(generation.request_id, frame.prefix_chain)
                             case Ended():
-                                await _finish(task, prepared, started, event, outlet, serving)
+                                await report.end(event, n_image_tokens=prepared.n_image_tokens)
+                    await report.tell_tool_calls()
         finally:
             held.ended(generation.request_id)
 
@@ -211,7 +198,7 @@ def _engine_request(
         preserved_tokens=rendered.preserved_tokens,
         initial_class=rendered.initial_class,
         markers=rendered.markers,
-        keep_raw_text=task.parse_tool_calls,
+        with_raw_text=task.parse_tool_calls,
     )
 
 
@@ -264,7 +251,7 @@ async def _render(
         raise failed(GenerationFailure.CHAT_TEMPLATE_ERROR, message)
     json_schema = task.grammar.schema if isinstance(task.grammar, JsonSchemaGrammar) else None
     try:
-        rendered = await _off_the_loop(
+        rendered = await off_the_loop(
             _n_chars(prompt), lambda: chat.render(prompt, json_schema=json_schema)
         )
     except BadSchema as error:
@@ -280,10 +267,10 @@ async def _grammar(task: GenerationTask, serving: Serving) -> GrammarConstraint 
     """The request's own grammar, checked; raises `BadGrammar` or `BadSchema`."""
     match task.grammar:
         case GbnfGrammar(text, root):
-            await _off_the_loop(len(text), lambda: serving.engine.check_grammar(text, root))
+            await off_the_loop(len(text), lambda: serving.engine.check_grammar(text, root))
             return GrammarConstraint(text=text, root=root)
         case JsonSchemaGrammar(schema):
-            text = await _off_the_loop(len(schema), lambda: serving.json_schema_to_grammar(schema))
+            text = await off_the_loop(len(schema), lambda: serving.json_schema_to_grammar(schema))
             return GrammarConstraint(text=text)
         case None:
             return None
@@ -304,32 +291,6 @@ def _chosen_grammar(
     return own
 
 
-async def _finish(
-    task: GenerationTask,
-    prepared: _Prepared,
-    started: GenerationStarted,
-    ended: Ended,
-    outlet: Outlet,
-    serving: Serving,
-) -> None:
-    rendered, prompt = prepared.rendered, task.prompt
-    if task.parse_tool_calls and rendered is not None and isinstance(prompt, ConversationPrompt):
-        tools = prompt.tools
-        outcome = await _off_the_loop(
-            len(ended.raw_text),
-            lambda: tool_call_event(
-                rendered,
-                ended.raw_text,
-                tools,
-                n_tool_call_tokens=ended.n_generated.get(TokenClass.TOOL_CALL, 0),
-                validate=task.validate_tool_calls,
-            ),
-        )
-        if outcome is not None:
-            outlet.post(outcome)
-    outlet.post(done_event(started, ended, n_image_tokens=prepared.n_image_tokens))
-
-
 def _check_tokens(token_ids: Sequence[int], n_vocab: int) -> None:
     for token_id in token_ids:
         if not 0 <= token_id < n_vocab:
@@ -348,13 +309,3 @@ def _n_chars(prompt: ConversationPrompt) -> int:
         elif message.content is not None:
             n_chars += sum(len(getattr(part, "text", "")) for part in message.content)
     return n_chars + sum(len(str(tool.parameters)) for tool in prompt.tools)
-
-
-async def _off_the_loop(n_chars: int, work: Callable[[], ResultT]) -> ResultT:
-    """Do short work here and long work in a thread.
-
-    The thread is waited for even when cancelled: it uses the open model.
-    """
-    if n_chars < LONG_TEXT_CHARS:
-        return work()
-    return await trio.to_thread.run_sync(work)

@@ -1,9 +1,8 @@
-"""Conversations to prompts, and a model's output back to messages.
+"""Conversations to prompts.
 
 Knows the template's format through llama.cpp: how a prompt looks, which
 grammar constrains tool calls and structured answers, where reasoning and tool
-calls begin. Does not generate anything, and does not validate arguments
-against a tool's schema.
+calls begin. Does not generate anything.
 
 Everything here computes without waiting: a rendering takes about a
 millisecond for a short conversation, more with many tools. Any thread may
@@ -12,36 +11,19 @@ call; renderings of one `ChatTemplates` wait for each other.
 
 from __future__ import annotations
 
-import dataclasses
-import secrets
-import string
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import msgspec
 from msgspec.structs import replace
 
-from paddler.engine.errors import BadSchema, BadTemplate, InvalidArgument, UnparsableOutput
+from paddler.engine.errors import BadSchema, BadTemplate, InvalidArgument
 from paddler.engine.library import ffi, lib, new_error, raise_for_status, take_string
 from paddler.engine.pixels import MEDIA_MARKER
+from paddler.engine.rendered_conversation import OutputParser, RenderedConversation
 from paddler.engine.requests import ClassMarker, GrammarConstraint, TokenClass
 from paddler.engine.tool_call_grammar import call_or_answer_grammar, tool_call_grammar
-from paddler.messages.conversation import ImagePart, Message, RequestedToolCall, ToolDefinition
-from paddler.messages.generation import (
-    ConversationPrompt,
-    ToolCall,
-    ToolCallParseFailed,
-    ToolCallsParsed,
-    ToolChoice,
-    UnrecognizedToolCallFormat,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-TOOL_CALL_ID_LENGTH = 9
-"""What Mistral's templates demand when the call comes back in a conversation."""
-
-ToolCallOutcome = ToolCallsParsed | ToolCallParseFailed | UnrecognizedToolCallFormat
+from paddler.messages.conversation import ImagePart, Message, ToolDefinition
+from paddler.messages.generation import ConversationPrompt, ToolChoice
 
 
 class _Marker(msgspec.Struct, frozen=True):
@@ -68,132 +50,6 @@ class _Rendered(msgspec.Struct, frozen=True):
     markers: list[_Marker]
     tool_calls_recognizable: bool
     parser: str
-
-
-class _ParsedCall(msgspec.Struct, frozen=True):
-    id: str
-    name: str
-    arguments: str
-
-
-class _Parsed(msgspec.Struct, frozen=True):
-    """What pdl_chat_parse returns."""
-
-    content: str
-    reasoning_content: str
-    tool_calls: list[_ParsedCall]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ParsedMessage:
-    """A whole output, taken apart; ids of tool calls may be empty."""
-
-    content: str
-    reasoning: str
-    tool_calls: list[RequestedToolCall]
-
-
-def new_tool_call_id() -> str:
-    """A random id that every known template accepts."""
-    alphabet = string.ascii_letters + string.digits
-    return "".join(secrets.choice(alphabet) for _ in range(TOOL_CALL_ID_LENGTH))
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class RenderedConversation:
-    """A prompt, and how the model's answer to it is constrained and read.
-
-    `text` is to be tokenized with special tokens added and parsed (what the
-    tokenizer adds is left out of it). `message_starts` are the character
-    offsets into it where a message of the user begins. `markers` and
-    `initial_class` classify the output; where tools were given whose calls
-    cannot be told from content, that is UNDETERMINABLE.
-    """
-
-    text: str
-    grammar: GrammarConstraint | None
-    preserved_tokens: list[int]
-    stops: list[str]
-    markers: list[ClassMarker]
-    initial_class: TokenClass
-    supports_thinking: bool
-    message_starts: list[int]
-    tool_calls_recognizable: bool
-    parser: str = dataclasses.field(repr=False)
-
-    def parse(self, output: str) -> ParsedMessage:
-        """Takes the whole output apart, markers and special tokens included in it.
-
-        Raises:
-            UnparsableOutput: the output does not fit the template's format.
-        """
-        raw = output.encode()
-        message, error = ffi.new("char **"), new_error()
-        status = lib.pdl_chat_parse(self.parser.encode(), raw, len(raw), message, error)
-        raise_for_status(status, error)
-        parsed = msgspec.json.decode(take_string(message), type=_Parsed)
-        return ParsedMessage(
-            content=parsed.content,
-            reasoning=parsed.reasoning_content,
-            tool_calls=[
-                RequestedToolCall(id=call.id, name=call.name, arguments=call.arguments or "{}")
-                for call in parsed.tool_calls
-            ],
-        )
-
-    def classify(self, output: str) -> list[tuple[TokenClass, str]]:
-        """Splits a whole output into segments, as the engine does while it generates."""
-        raw = output.encode()
-        description = msgspec.json.encode(
-            {
-                "initial_class": self.initial_class,
-                "markers": [
-                    {
-                        "text": marker.text,
-                        "when": -1 if marker.when is None else marker.when,
-                        "becomes": marker.becomes,
-                        "emit": marker.emit,
-                    }
-                    for marker in self.markers
-                ],
-            }
-        )
-        segments, error = ffi.new("char **"), new_error()
-        status = lib.pdl_chat_classify(description, raw, len(raw), segments, error)
-        raise_for_status(status, error)
-        return msgspec.json.decode(take_string(segments), type=list[tuple[TokenClass, str]])
-
-    def parse_tool_calls(
-        self, output: str, *, new_id: Callable[[], str] = new_tool_call_id
-    ) -> ToolCallOutcome:
-        """The tool calls of the whole output, as the event that reports them.
-
-        An output without any gives `ToolCallsParsed` with no calls. Calls that
-        the format gives no id get one from `new_id`.
-        """
-        if not self.tool_calls_recognizable:
-            return UnrecognizedToolCallFormat(
-                text=output, message="the chat template has no tool call format that is known"
-            )
-        announced = any(kind is TokenClass.TOOL_CALL for kind, _ in self.classify(output))
-        try:
-            calls = self.parse(output).tool_calls
-        except UnparsableOutput as error:
-            # Prose may break a parser too, above all one that waits for a brace.
-            return ToolCallParseFailed(str(error)) if announced else ToolCallsParsed([])
-        if announced and not calls:
-            return ToolCallParseFailed("the output begins a tool call that does not parse")
-        return ToolCallsParsed(
-            calls=[
-                ToolCall(
-                    id=call.id or new_id(),
-                    name=call.name,
-                    arguments_json=call.arguments,
-                    arguments_valid=_is_json(call.arguments),
-                )
-                for call in calls
-            ]
-        )
 
 
 class ChatTemplates:
@@ -371,7 +227,7 @@ def _conversation(rendered: _Rendered, grammar_text: str) -> RenderedConversatio
         supports_thinking=rendered.supports_thinking,
         message_starts=_character_offsets(rendered.prompt, rendered.message_starts),
         tool_calls_recognizable=rendered.tool_calls_recognizable,
-        parser=rendered.parser,
+        parser=OutputParser(rendered.parser),
     )
 
 
@@ -387,11 +243,3 @@ def _character_offsets(text: str, byte_offsets: list[int]) -> list[int]:
         offsets.append(characters)
         previous = offset
     return offsets
-
-
-def _is_json(text: str) -> bool:
-    try:
-        msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return False
-    return True

@@ -34,7 +34,7 @@ class NativeRequest:
         native.preserved_tokens, native.n_preserved_tokens = self._ints(request.preserved_tokens)
         native.checkpoints, native.n_checkpoints = self._ints(request.checkpoints)
         native.initial_class = request.initial_class
-        native.keep_raw_text = request.keep_raw_text
+        native.with_raw_text = request.with_raw_text
         self._fill_sampling(request)
         self._fill_grammar(request)
         self._fill_markers(request)

@@ -94,7 +94,7 @@ class EngineRequest:
     generated elsewhere; the first `replay_sent_bytes` UTF-8 bytes of their
     text are not emitted again. `checkpoints` are prompt positions (tokens)
     where a later prompt will probably diverge. `n_logprobs` None is off.
-    `keep_raw_text` makes `Ended` carry the whole output, markers included.
+    `with_raw_text` makes `Tokens` carry what the model wrote, markers included.
     """
 
     prompt_tokens: Sequence[int]
@@ -111,7 +111,7 @@ class EngineRequest:
     replay_sent_bytes: int = 0
     n_logprobs: int | None = None
     ignore_end: bool = False
-    keep_raw_text: bool = False
+    with_raw_text: bool = False
 
 
 class CacheKind(enum.IntEnum):
@@ -152,26 +152,30 @@ class TokenLogprob:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Tokens:
-    """Generated tokens, and the text (whole UTF-8, maybe empty) they complete."""
+    """Generated tokens, and the text (whole UTF-8, maybe empty) they complete.
+
+    `raw_text` is what the model wrote: bytes that may end within a character.
+    Empty unless `with_raw_text` was asked for; without token ids it is the text
+    of replayed tokens.
+    """
 
     token_ids: list[int]
     token_class: TokenClass
     text: str
     logprobs: list[TokenLogprob]
+    raw_text: bytes = b""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """The generation ended as it should; always the last event.
 
-    `n_generated` counts tokens by class. `raw_text` is empty unless
-    `keep_raw_text` was asked for. `state_kept`: the slot still holds the
+    `n_generated` counts tokens by class. `state_kept`: the slot still holds the
     sequence.
     """
 
     reason: FinishReason
     n_generated: dict[TokenClass, int]
-    raw_text: str
     queued_ms: float
     prefill_ms: float
     decode_ms: float

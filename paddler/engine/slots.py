@@ -284,12 +284,14 @@ class SlotEngine:
         if kind == lib.PDL_EVENT_TOKEN:
             token = event.token
             start = event.text_offset
+            end = start + event.text_bytes
             generation.deliver(
                 Tokens(
                     [token] if token >= 0 else [],
                     _CLASSES[event.token_class],
-                    drained_text[start : start + event.text_bytes].decode(),
+                    drained_text[start:end].decode(),
                     self._read_logprobs(event) if event.n_logprobs else [],
+                    drained_text[end : end + event.raw_bytes],
                 )
             )
         elif kind == lib.PDL_EVENT_STARTED:
@@ -299,10 +301,10 @@ class SlotEngine:
         elif kind == lib.PDL_EVENT_END:
             del self._generations[event.id]
             start = event.text_offset
-            text = drained_text[start : start + event.text_bytes].decode("utf-8", "replace")
-            self._end(generation, event, text)
+            message = drained_text[start : start + event.text_bytes].decode("utf-8", "replace")
+            self._end(generation, event, message)
 
-    def _end(self, generation: Generation, event: Any, text: str) -> None:
+    def _end(self, generation: Generation, event: Any, message: str) -> None:
         if event.kept:
             self._kept[event.id] = None
             if len(self._kept) > _MAX_KEPT_REQUESTS:
@@ -313,7 +315,6 @@ class SlotEngine:
                 Ended(
                     reason=reason,
                     n_generated={kind: event.n_generated[kind] for kind in TokenClass},
-                    raw_text=text,
                     queued_ms=event.queued_ms,
                     prefill_ms=event.prefill_ms,
                     decode_ms=event.decode_ms,
@@ -323,7 +324,7 @@ class SlotEngine:
             generation.finish(None)
         elif event.end_reason == lib.PDL_END_ERROR:
             forward_log()
-            generation.finish(error_for_status(event.status, text))
+            generation.finish(error_for_status(event.status, message))
         else:
             generation.finish(None)
 

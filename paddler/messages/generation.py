@@ -71,6 +71,8 @@ class GenerationTask(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     many alternatives. `parse_tool_calls` asks for one `ToolCallsParsed` (or a
     failure) before `GenerationDone`; without `validate_tool_calls` the calls are
     reported as the model made them, whether or not they fit the tools' schemas.
+    `stream_tool_calls`, on top of `parse_tool_calls`, asks for `ToolCallDelta`s
+    while the model writes.
     """
 
     prompt: Prompt
@@ -80,6 +82,7 @@ class GenerationTask(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     stop: list[str] = []
     parse_tool_calls: bool = False
     validate_tool_calls: bool = True
+    stream_tool_calls: bool = False
     n_logprobs: int | None = None
     ignore_eos: bool = False
     conversation_id: str | None = None
@@ -176,6 +179,21 @@ class ToolCall(msgspec.Struct, frozen=True):
     arguments_valid: bool
 
 
+class ToolCallDelta(msgspec.Struct, frozen=True, tag=10, array_like=True):
+    """A piece of a tool call that the model is writing.
+
+    `position` counts the output's calls. `arguments` stand at the character
+    `offset` of the call's arguments. An agent that takes a generation over
+    begins at 0 again, with an id of its own: the first id that was told counts.
+    """
+
+    position: int
+    id: str
+    name: str
+    offset: int
+    arguments: str
+
+
 class ToolCallsParsed(msgspec.Struct, frozen=True, tag=2, array_like=True):
     """The tool calls of the whole output."""
 
@@ -262,6 +280,7 @@ class GenerationStarted(msgspec.Struct, frozen=True, tag=9, array_like=True):
 GenerationEvent = (
     GenerationStarted
     | TokenEvent
+    | ToolCallDelta
     | ToolCallsParsed
     | ToolCallParseFailed
     | ToolCallValidationFailed

@@ -121,7 +121,6 @@ def test_bill_counts_by_class_and_never_more_cached_than_prompted() -> None:
     ended = Ended(
         reason=FinishReason.STOP_STRING,
         n_generated={TokenClass.CONTENT: 1, TokenClass.REASONING: 2, TokenClass.TOOL_CALL: 3},
-        raw_text="",
         queued_ms=1.0,
         prefill_ms=2.0,
         decode_ms=3.0,

@@ -36,6 +36,7 @@ from paddler.messages.generation import (
     RawPrompt,
     TokenEvent,
     TokenPrompt,
+    ToolCallDelta,
     ToolCallParseFailed,
     ToolCallsParsed,
     ToolCallValidationFailed,
@@ -279,6 +280,26 @@ async def test_tool_calls_are_parsed_before_the_end(reply: str, expected: type |
         ]
         assert [type(event) for event in between] == ([] if expected is None else [expected])
         assert done.usage.tool_call_tokens == len(reply)
+
+
+async def test_tool_calls_are_told_while_they_are_written_if_asked_for() -> None:
+    reply = '[{"name": "weather", "arguments": {"city": "Bern"}}]'
+    script = ModelScript(reply=reply, token_class=TokenClass.TOOL_CALL, token_interval_s=0.0)
+    async with running_agent({"model.gguf": script}) as agent:
+        link = await serving(agent)
+        task = GenerationTask(
+            prompt=conversation(tools=[WEATHER]), parse_tool_calls=True, stream_tool_calls=True
+        )
+        begun = [ord(character) for character in reply[:30]]
+        for request_id, resume in enumerate([None, Resume(token_ids=begun, n_sent_bytes=30)], 1):
+            await link.generate(request_id, task, resume=resume)
+            await link.done(request_id)
+            events = link.events(request_id)
+            deltas = [event for event in events if isinstance(event, ToolCallDelta)]
+            assert deltas[0].name == "weather"
+            assert deltas[0].offset == 0
+            assert '{"city": "Bern"}'.startswith("".join(delta.arguments for delta in deltas))
+            assert isinstance(events[-2], ToolCallsParsed)
 
 
 @pytest.mark.parametrize(

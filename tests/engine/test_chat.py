@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from paddler.engine.chat import ChatTemplates, RenderedConversation
+from paddler.engine.chat import ChatTemplates
 from paddler.engine.errors import BadSchema, BadTemplate, InvalidArgument
 from paddler.engine.model import open_model
 from paddler.engine.pixels import MEDIA_MARKER
+from paddler.engine.rendered_conversation import RenderedConversation
 from paddler.engine.requests import TokenClass
 from paddler.messages.conversation import (
     ImagePart,

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from paddler.engine.chat import ChatTemplates, RenderedConversation
+from paddler.engine.chat import ChatTemplates
 from paddler.engine.errors import BadTemplate
 from paddler.engine.model import Model, open_model
+from paddler.engine.rendered_conversation import RenderedConversation
 from paddler.engine.requests import TokenClass
 from paddler.messages.conversation import Message, RequestedToolCall, ToolDefinition
 from paddler.messages.generation import (

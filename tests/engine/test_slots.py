@@ -159,15 +159,16 @@ async def test_markers_change_the_class_of_what_follows(real_model_path: Path) -
         ClassMarker(" eleven", TokenClass.REASONING, TokenClass.TOOL_CALL, emit=True),
     ]
     async with opened(real_model_path) as (model, slots):
-        outcome = await run_text(model, slots, COUNTING, 6, markers=markers, keep_raw_text=True)
+        outcome = await run_text(model, slots, COUNTING, 6, markers=markers, with_raw_text=True)
     texts = dict.fromkeys(TokenClass, "")
     for tokens in outcome.tokens:
         texts[tokens.token_class] += tokens.text
     assert texts[TokenClass.CONTENT] == " eight"
     assert texts[TokenClass.REASONING] == " ten"
     assert texts[TokenClass.TOOL_CALL] == " eleven twelve thirteen"
+    raw_text = b"".join(tokens.raw_text for tokens in outcome.tokens)
+    assert raw_text == b" eight nine ten eleven twelve thirteen"
     assert outcome.ended is not None
-    assert outcome.ended.raw_text == " eight nine ten eleven twelve thirteen"
     assert sum(outcome.ended.n_generated.values()) == 6
 
 

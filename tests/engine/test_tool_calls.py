@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from paddler.engine.chat import ChatTemplates, RenderedConversation
+from paddler.engine.chat import ChatTemplates
 from paddler.engine.model import Model, open_model
+from paddler.engine.rendered_conversation import RenderedConversation
 from paddler.engine.requests import (
     Ended,
     EngineRequest,
@@ -76,8 +77,8 @@ def conversation_of(model: Model, template: str, choice: ToolChoice) -> Rendered
 
 async def answer(
     model: Model, engine: SlotEngine, conversation: RenderedConversation, beginning: str
-) -> tuple[str, Ended]:
-    """The text of the tool call, and how the answer ended."""
+) -> tuple[str, str, Ended]:
+    """The text of the tool call, what the model wrote, and how the answer ended."""
     space, *begun = await model.tokenize(beginning, add_special=False)
     assert model.token_bytes(space) == b" "
     request = EngineRequest(
@@ -95,19 +96,21 @@ async def answer(
         initial_class=conversation.initial_class,
         markers=conversation.markers,
         replay_tokens=begun,
-        keep_raw_text=True,
+        with_raw_text=True,
     )
-    text = ""
+    text, raw_text = "", b""
     end: Ended | None = None
     async with engine.start(request) as generation:
         async for batch in generation.batches():
             for event in batch:
-                if isinstance(event, Tokens) and event.token_class is TokenClass.TOOL_CALL:
-                    text += event.text
+                if isinstance(event, Tokens):
+                    raw_text += event.raw_text
+                    if event.token_class is TokenClass.TOOL_CALL:
+                        text += event.text
                 elif isinstance(event, Ended):
                     end = event
     assert end is not None
-    return text, end
+    return text, raw_text.decode(), end
 
 
 @pytest.mark.parametrize("template", BEGINNINGS)
@@ -117,11 +120,11 @@ async def test_a_required_call_is_made_whatever_the_model_wants(
     model, engine = slots
     with trio.fail_after(TIMEOUT_S):
         conversation = conversation_of(model, template, ToolChoice.REQUIRED)
-        text, ended = await answer(model, engine, conversation, BEGINNINGS[template])
+        text, raw_text, ended = await answer(model, engine, conversation, BEGINNINGS[template])
     assert "get_weather" in text
     assert ended.n_generated[TokenClass.TOOL_CALL] > 0
     assert ended.reason is FinishReason.END_OF_GENERATION
-    outcome = conversation.parse_tool_calls(ended.raw_text)
+    outcome = conversation.parse_tool_calls(raw_text)
     assert isinstance(outcome, ToolCallsParsed)
     assert [call.name for call in outcome.calls] == ["get_weather"]
     assert json.loads(outcome.calls[0].arguments_json)["city"] in ("Paris", "Rome")

@@ -235,6 +235,40 @@ def test_a_named_function_is_called_whole_and_streamed(client: openai.OpenAI) ->
     assert text_of(chunks) == ""
 
 
+def test_a_call_is_streamed_while_it_is_written(client: openai.OpenAI) -> None:
+    note = {"type": "string", "minLength": 60, "maxLength": 80}
+    parameters = {"type": "object", "properties": {"note": note}, "required": ["note"]}
+    options = {
+        "tools": [{"type": "function", "function": {"name": "keep", "parameters": parameters}}],
+        "tool_choice": "required",
+        "parallel_tool_calls": False,
+        "max_tokens": 200,
+        "temperature": 0,
+    }
+    chunks = stream(client, **options)
+    deltas = [call for chunk in chunks for call in chunk.choices[0].delta.tool_calls or []]
+    assert len(deltas) > 5
+    pieces = [delta.function.arguments or "" for delta in deltas if delta.function is not None]
+    assert max(len(piece) for piece in pieces) < 60
+    calls = ask(client, **options).choices[0].message.tool_calls
+    assert calls is not None
+    assert calls[0].type == "function"
+    assert "".join(pieces) == calls[0].function.arguments
+    assert len(json.loads("".join(pieces))["note"]) >= 60
+
+
+def test_a_call_that_the_limit_cut_off_ends_for_its_length(client: openai.OpenAI) -> None:
+    note = {"type": "string", "minLength": 200}
+    parameters = {"type": "object", "properties": {"note": note}, "required": ["note"]}
+    options = {
+        "tools": [{"type": "function", "function": {"name": "keep", "parameters": parameters}}],
+        "tool_choice": "required",
+        "max_tokens": 40,
+    }
+    for choice in (ask(client, **options).choices[0], stream(client, **options)[-1].choices[0]):
+        assert choice.finish_reason == "length"
+
+
 def test_no_call_is_made_where_none_may_be(client: openai.OpenAI) -> None:
     answer = ask(client, tools=[WEATHER], tool_choice="none")
     assert answer.choices[0].message.tool_calls is None

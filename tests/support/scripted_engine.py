@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import re
 import struct
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
@@ -31,7 +32,7 @@ from paddler.engine.requests import (
     TokenClass,
     Tokens,
 )
-from paddler.messages.conversation import TextPart
+from paddler.messages.conversation import RequestedToolCall, TextPart
 from paddler.messages.generation import (
     ConversationPrompt,
     ToolCall,
@@ -77,6 +78,13 @@ class ScriptedConversation:
     stops: Sequence[str] = ("<end>",)
     markers: Sequence[ClassMarker] = ()
     initial_class: TokenClass = TokenClass.CONTENT
+
+    def tool_calls_so_far(self, output: str) -> list[RequestedToolCall]:
+        pattern = r'"name": "(\w+)", "arguments": (\{[^{}]*\}?)?'
+        return [
+            RequestedToolCall(id="", name=name, arguments=arguments)
+            for name, arguments in re.findall(pattern, output)
+        ]
 
     def parse_tool_calls(self, output: str) -> ToolCallOutcome:
         if not output.startswith("["):
@@ -297,9 +305,10 @@ class ScriptedGeneration:
                     n_whole = n_whole if stop is None else stop
                     emitted = text[n_sent:n_whole]
                     n_sent = max(n_sent, n_whole)
-                    if n > len(request.replay_tokens) or emitted:
+                    raw = character.encode() if request.with_raw_text else b""
+                    if n > len(request.replay_tokens) or emitted or raw:
                         new = [ord(character)] if n > len(request.replay_tokens) else []
-                        yield [Tokens(new, script.token_class, emitted, [])]
+                        yield [Tokens(new, script.token_class, emitted, [], raw)]
                     if stop is not None:
                         reason = FinishReason.STOP_STRING
                         break
@@ -312,7 +321,6 @@ class ScriptedGeneration:
                     Ended(
                         reason=reason,
                         n_generated={script.token_class: len(text)},
-                        raw_text=text if request.keep_raw_text else "",
                         queued_ms=1.0,
                         prefill_ms=2.0,
                         decode_ms=3.0,

@@ -21,6 +21,7 @@ from paddler.messages.generation import (
     ImageTooLarge,
     TokenClass,
     TokenEvent,
+    ToolCallDelta,
     ToolCallParseFailed,
     ToolCallsParsed,
     ToolCallValidationFailed,
@@ -116,7 +117,7 @@ class GenerationEncoder:
 
     def _encode_other(self, item: GenerationItem) -> bytes | None:
         match item:
-            case GenerationStarted() | TokenEvent():
+            case GenerationStarted() | TokenEvent() | ToolCallDelta():
                 return None
             case GenerationDone():
                 return self._result({"Done": self._summary(item)})

@@ -19,12 +19,12 @@ from paddler.balancer.openai_service.generating import (
     generate,
 )
 from paddler.balancer.openai_service.logprobs import content_logprobs
-from paddler.balancer.openai_service.outcome import Additions, Outcome
+from paddler.balancer.openai_service.outcome import Additions, Outcome, WrittenCall
 from paddler.balancer.openai_service.parameters import seeded_choices
 from paddler.balancer.openai_service.sse import DONE, data_event
 from paddler.balancer.openai_service.usage import UsageTotal
 from paddler.messages.decoding import decode_json
-from paddler.messages.generation import TokenLogprobs, ToolCall
+from paddler.messages.generation import TokenLogprobs
 from paddler.version import paddler_version
 
 _encode = msgspec.json.Encoder().encode
@@ -119,9 +119,13 @@ class ChatWriter(AnswerWriter):
             chunks.append(self._chunk(choice, {"reasoning_content": "".join(added.reasoning)}))
         if added.content or (added.logprobs and self._with_logprobs):
             chunks.append(self._content(choice, added))
-        for position in range(n_calls, len(outcome.tool_calls)):
-            call = outcome.tool_calls[position]
-            chunks.extend(self._chunk(choice, delta) for delta in _call_deltas(position, call))
+        for position, arguments in added.calls.items():
+            if position >= n_calls:
+                chunks.append(
+                    self._chunk(choice, _new_call(position, outcome.tool_calls[position]))
+                )
+            if arguments:
+                chunks.append(self._chunk(choice, _more_arguments(position, arguments)))
         if outcome.is_over:
             if outcome.usage is not None:
                 self._usage.add(outcome.usage, is_new_prompt=choice == 0)
@@ -202,12 +206,12 @@ def _logprobs(tokens: Sequence[TokenLogprobs]) -> dict[str, object]:
     return {"content": content_logprobs(tokens), "refusal": None}
 
 
-def _whole_call(call: ToolCall) -> dict[str, object]:
-    function = {"name": call.name, "arguments": call.arguments_json}
+def _whole_call(call: WrittenCall) -> dict[str, object]:
+    function = {"name": call.name, "arguments": call.arguments}
     return {"id": call.id, "type": "function", "function": function}
 
 
-def _call_deltas(position: int, call: ToolCall) -> list[dict[str, object]]:
+def _new_call(position: int, call: WrittenCall) -> dict[str, object]:
     """A call as clients put it together: id and name first, then the arguments."""
     named = {
         "index": position,
@@ -215,5 +219,8 @@ def _call_deltas(position: int, call: ToolCall) -> list[dict[str, object]]:
         "type": "function",
         "function": {"name": call.name, "arguments": ""},
     }
-    arguments = {"index": position, "function": {"arguments": call.arguments_json}}
-    return [{"tool_calls": [named]}, {"tool_calls": [arguments]}]
+    return {"tool_calls": [named]}
+
+
+def _more_arguments(position: int, arguments: str) -> dict[str, object]:
+    return {"tool_calls": [{"index": position, "function": {"arguments": arguments}}]}

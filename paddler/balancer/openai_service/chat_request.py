@@ -69,7 +69,7 @@ class CalledFunction(msgspec.Struct, frozen=True):
     """A call that an earlier assistant made; `arguments` is JSON text."""
 
     name: str
-    arguments: str = "{}"
+    arguments: str | None = None
 
 
 class CalledTool(msgspec.Struct, frozen=True):
@@ -80,13 +80,14 @@ class CalledTool(msgspec.Struct, frozen=True):
 
 
 class ChatMessage(msgspec.Struct, frozen=True):
-    """One turn."""
+    """One turn; `function_call` and the role `function` are from before there were tools."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[TextContent | RefusalContent | ImageContent] | None = None
     name: str | None = None
     tool_calls: list[CalledTool] | None = None
     tool_call_id: str | None = None
+    function_call: CalledFunction | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
@@ -123,6 +124,9 @@ class ChatRequest(SamplingParameters, frozen=True, kw_only=True):
     tools: list[ToolSpec] | None = None
     tool_choice: ToolChoiceField | None = None
     parallel_tool_calls: bool | None = None
+    functions: object = None
+    function_call: object = None
+    modalities: list[str] | None = None
     reasoning_effort: str | None = None
     chat_template_kwargs: dict[str, object] | None = None
     add_generation_prompt: bool | None = None
@@ -134,7 +138,8 @@ def chat_task(request: ChatRequest, limits: OpenAiLimits) -> GenerationTask:
     Raises:
         BadRequest: It contradicts itself, or asks for more than is allowed.
     """
-    if request.top_logprobs is not None and not request.logprobs:
+    _refuse_what_is_not_served(request)
+    if request.top_logprobs and not request.logprobs:
         message = "`top_logprobs` needs `logprobs` to be true"
         raise BadRequest(message, param="top_logprobs")
     plan = plan_tools(
@@ -143,7 +148,7 @@ def chat_task(request: ChatRequest, limits: OpenAiLimits) -> GenerationTask:
         parallel=request.parallel_tool_calls,
         max_tools=limits.max_tools,
     )
-    messages = [_message(message) for message in request.messages]
+    messages = _messages(request.messages)
     check_images(messages, limits)
     max_tokens = (
         request.max_completion_tokens
@@ -207,6 +212,7 @@ def conversation_task(
         stop=request.stop_strings(),
         parse_tool_calls=plan.may_call,
         validate_tool_calls=False,
+        stream_tool_calls=plan.may_call and bool(request.stream),
         n_logprobs=n_logprobs,
         ignore_eos=bool(request.ignore_eos),
         conversation_id=request.routing_hint(),
@@ -258,20 +264,44 @@ def _grammar(request: ChatRequest) -> Grammar | None:
     )
 
 
-def _message(message: ChatMessage) -> Message:
-    return Message(
-        role="tool" if message.role == "function" else message.role,
-        content=_content(message),
-        reasoning_content=message.reasoning_content or message.reasoning,
-        tool_calls=[
-            RequestedToolCall(
-                id=call.id, name=call.function.name, arguments=call.function.arguments or "{}"
+def _refuse_what_is_not_served(request: ChatRequest) -> None:
+    if request.functions:
+        message = "`functions` is not supported; give them as `tools`"
+        raise BadRequest(message, param="functions", code="unsupported_parameter")
+    if request.function_call not in (None, "auto", "none"):
+        message = "`function_call` is not supported; use `tool_choice`"
+        raise BadRequest(message, param="function_call", code="unsupported_parameter")
+    if any(modality != "text" for modality in request.modalities or []):
+        message = "answers are text; other `modalities` are not supported"
+        raise BadRequest(message, param="modalities", code="unsupported_parameter")
+
+
+def _messages(messages: Sequence[ChatMessage]) -> list[Message]:
+    """The turns as templates know them; calls of functions get ids and become tool calls."""
+    turned = []
+    function_call_id: str | None = None
+    for index, message in enumerate(messages):
+        calls = [_called(call.id, call.function) for call in message.tool_calls or []]
+        if message.function_call is not None:
+            # As long as Mistral's templates want it.
+            function_call_id = f"{index:09}"
+            calls.append(_called(function_call_id, message.function_call))
+        is_function = message.role == "function"
+        turned.append(
+            Message(
+                role="tool" if is_function else message.role,
+                content=_content(message),
+                reasoning_content=message.reasoning_content or message.reasoning,
+                tool_calls=calls,
+                tool_call_id=function_call_id if is_function else message.tool_call_id,
+                name=message.name,
             )
-            for call in message.tool_calls or []
-        ],
-        tool_call_id=message.tool_call_id,
-        name=message.name,
-    )
+        )
+    return turned
+
+
+def _called(call_id: str, function: CalledFunction) -> RequestedToolCall:
+    return RequestedToolCall(id=call_id, name=function.name, arguments=function.arguments or "{}")
 
 
 def _content(message: ChatMessage) -> str | list[ContentPart] | None:

@@ -1,8 +1,9 @@
 """The output of a response: its items, and the typed events of its stream.
 
 Every event has a sequence number. An item is announced (`output_item.added`),
-filled and finished (`output_item.done`) before the next one begins; the whole
-response is in the first and in the last event.
+filled and finished (`output_item.done`). A text is finished before the next item
+begins, a tool call before the next call: its last piece may follow a text that
+came after it. The whole response is in the first and in the last event.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from paddler.balancer.generation.items import GenerationItem
 from paddler.balancer.openai_service.errors import OpenAiError
 from paddler.balancer.openai_service.generating import AnswerWriter
 from paddler.balancer.openai_service.logprobs import content_logprobs
-from paddler.balancer.openai_service.outcome import Outcome
+from paddler.balancer.openai_service.outcome import Outcome, WrittenCall
 from paddler.balancer.openai_service.sse import named_event
 from paddler.balancer.openai_service.usage import UsageTotal
-from paddler.messages.generation import TokenLogprobs, ToolCall
+from paddler.messages.generation import TokenLogprobs
 
 _encode = msgspec.json.Encoder().encode
 
@@ -58,8 +59,9 @@ class ResponseWriter(AnswerWriter):
         self._now = now
         self._outcome = Outcome()
         self._events = _Events()
-        self._items: list[Json] = []
-        self._open: _TextItem | None = None
+        self._items: list[Json | None] = []
+        self._text: _TextItem | None = None
+        self._call: _CallItem | None = None
         self._completed: int | None = None
 
     @override
@@ -71,20 +73,18 @@ class ResponseWriter(AnswerWriter):
 
     @override
     def write(self, choice: int, items: Sequence[GenerationItem]) -> bytes:
-        n_calls = len(self._outcome.tool_calls)
         added = self._outcome.add(items)
         if added.reasoning:
             self._text_item(_ReasoningItem).extend("".join(added.reasoning), ())
         logprobs = added.logprobs if self._facts.with_logprobs else []
         if added.content or logprobs:
             self._text_item(_MessageItem).extend("".join(added.content), logprobs)
-        for call in self._outcome.tool_calls[n_calls:]:
-            self._close("completed")
-            self._add_call(call)
+        for position, arguments in added.calls.items():
+            self._call_item(position).extend(arguments)
         if self._outcome.is_over:
-            if self._open is None and not self._items:
+            if not self._items:
                 self._text_item(_MessageItem)
-            self._close("incomplete" if self._outcome.is_cut else "completed")
+            self._close_all("incomplete" if self._outcome.is_cut else "completed")
             self._completed = self._now()
         return self._events.take()
 
@@ -96,7 +96,7 @@ class ResponseWriter(AnswerWriter):
 
     @override
     def break_off(self, error: OpenAiError) -> bytes:
-        self._close("incomplete")
+        self._close_all("incomplete")
         code = "invalid_prompt" if error.status == 400 else "server_error"
         failed = self._response("failed")
         failed["error"] = {"code": code, "message": error.message}
@@ -109,46 +109,40 @@ class ResponseWriter(AnswerWriter):
 
     @property
     def _status(self) -> str:
-        is_cut = self._outcome.is_cut and not self._outcome.tool_calls
-        return "incomplete" if is_cut else "completed"
+        return "incomplete" if self._outcome.is_cut else "completed"
 
     def _text_item(self, kind: type[_TextItem]) -> _TextItem:
         """The open item of this kind; another one is finished first."""
-        if isinstance(self._open, kind):
-            return self._open
-        self._close("completed")
-        item_id = f"{kind.id_prefix}_{self._make_suffix()}"
-        self._open = kind(self._events, item_id, len(self._items))
-        return self._open
+        if not isinstance(self._text, kind):
+            self._close_text("completed")
+            item_id = f"{kind.id_prefix}_{self._make_suffix()}"
+            self._text = kind(self._events, item_id, self._next_index())
+        return self._text
 
-    def _close(self, status: str) -> None:
-        if self._open is not None:
-            self._items.append(self._open.finish(status))
-            self._open = None
+    def _call_item(self, position: int) -> _CallItem:
+        """The item of the call at `position`, the last or a new one."""
+        if self._call is None or self._call.position != position:
+            self._close_all("completed")
+            call = self._outcome.tool_calls[position]
+            item_id = f"fc_{self._make_suffix()}"
+            self._call = _CallItem(self._events, item_id, self._next_index(), position, call)
+        return self._call
 
-    def _add_call(self, call: ToolCall) -> None:
-        item_id = f"fc_{self._make_suffix()}"
-        position = {"item_id": item_id, "output_index": len(self._items)}
-        item: Json = {
-            "id": item_id,
-            "type": "function_call",
-            "status": "in_progress",
-            "call_id": call.id,
-            "name": call.name,
-            "arguments": "",
-        }
-        self._events.add("response.output_item.added", output_index=len(self._items), item=item)
-        arguments = call.arguments_json
-        self._events.add("response.function_call_arguments.delta", **position, delta=arguments)
-        self._events.add(
-            "response.function_call_arguments.done",
-            **position,
-            name=call.name,
-            arguments=arguments,
-        )
-        done: Json = {**item, "status": "completed", "arguments": arguments}
-        self._events.add("response.output_item.done", output_index=len(self._items), item=done)
-        self._items.append(done)
+    def _next_index(self) -> int:
+        self._items.append(None)
+        return len(self._items) - 1
+
+    def _close_text(self, status: str) -> None:
+        if self._text is not None:
+            self._items[self._text.output_index] = self._text.finish(status)
+            self._text = None
+
+    def _close_all(self, status: str) -> None:
+        """Finish what is open, in its order."""
+        open_items = [item for item in (self._text, self._call) if item is not None]
+        for item in sorted(open_items, key=lambda item: item.output_index):
+            self._items[item.output_index] = item.finish(status)
+        self._text = self._call = None
 
     def _response(self, status: str) -> Json:
         facts = self._facts
@@ -167,7 +161,7 @@ class ResponseWriter(AnswerWriter):
                 {"reason": "max_output_tokens"} if status == "incomplete" else None
             ),
             "model": facts.model,
-            "output": list(self._items),
+            "output": [item for item in self._items if item is not None],
             "usage": total.response_usage() if usage is not None else None,
             **facts.echoed,
         }
@@ -190,6 +184,43 @@ class _Events:
         return b"".join(encoded)
 
 
+class _CallItem:
+    """A tool call, while it is written; `position` counts the calls."""
+
+    def __init__(
+        self, events: _Events, item_id: str, output_index: int, position: int, call: WrittenCall
+    ) -> None:
+        self._events = events
+        self._place: Json = {"item_id": item_id, "output_index": output_index}
+        self._call = call
+        self._item: Json = {
+            "id": item_id,
+            "type": "function_call",
+            "status": "in_progress",
+            "call_id": call.id,
+            "name": call.name,
+            "arguments": "",
+        }
+        self.output_index = output_index
+        self.position = position
+        events.add("response.output_item.added", output_index=output_index, item=self._item)
+
+    def extend(self, arguments: str) -> None:
+        """Append to the arguments."""
+        if arguments:
+            event_type = "response.function_call_arguments.delta"
+            self._events.add(event_type, **self._place, delta=arguments)
+
+    def finish(self, status: str) -> Json:
+        """The whole item."""
+        arguments = self._call.arguments
+        event_type = "response.function_call_arguments.done"
+        self._events.add(event_type, **self._place, name=self._call.name, arguments=arguments)
+        done: Json = {**self._item, "status": status, "arguments": arguments}
+        self._events.add("response.output_item.done", output_index=self.output_index, item=done)
+        return done
+
+
 class _TextItem:
     """An output item with one part of text, while it is written."""
 
@@ -199,7 +230,7 @@ class _TextItem:
     def __init__(self, events: _Events, item_id: str, output_index: int) -> None:
         self._events = events
         self._item_id = item_id
-        self._output_index = output_index
+        self.output_index = output_index
         self._texts: list[str] = []
         self._logprobs: list[TokenLogprobs] = []
         self._add_item_event("added", self._item("in_progress", []))
@@ -232,13 +263,13 @@ class _TextItem:
     def _position(self) -> Json:
         return {
             "item_id": self._item_id,
-            "output_index": self._output_index,
+            "output_index": self.output_index,
             "content_index": 0,
         }
 
     def _add_item_event(self, what: str, item: Json) -> None:
         name = f"response.output_item.{what}"
-        self._events.add(name, output_index=self._output_index, item=item)
+        self._events.add(name, output_index=self.output_index, item=item)
 
     def _add_part_event(self, what: str) -> None:
         name = f"response.content_part.{what}"

@@ -242,7 +242,10 @@ class _Conversation:
                 texts = [part.text or "" for part in parts or item.summary or []]
                 self._reasoning = "\n".join(texts) or None
             case "item_reference":
-                message = "items cannot be referred to: this server keeps no responses"
+                message = (
+                    "items cannot be referred to: this server keeps no responses; "
+                    "clients told `store: false` send them whole"
+                )
                 raise BadRequest(message, param=param, code="unsupported_item")
             case _:
                 message = f"input items of the type `{item.type}` are not supported"

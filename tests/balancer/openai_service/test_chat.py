@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import httpx
+import msgspec
+import pytest
 import trio
 
 from paddler.messages.generation import (
@@ -15,6 +17,7 @@ from paddler.messages.generation import (
     TokenEvent,
     TokenLogprobs,
     ToolCall,
+    ToolCallDelta,
     ToolCallParseFailed,
     ToolCallsParsed,
 )
@@ -26,6 +29,7 @@ from tests.balancer.openai_service.serving import (
     chunks_of,
     delta_of,
     ended,
+    next_data,
     openai_balancer,
     streaming,
     text,
@@ -141,6 +145,72 @@ async def test_tool_calls_arrive_as_calls_and_not_as_text() -> None:
     assert not generate.task.validate_tool_calls
 
 
+def delta(offset: int, arguments: str, position: int = 0, call_id: str = "c1") -> ToolCallDelta:
+    return ToolCallDelta(position, call_id, "now", offset, arguments)
+
+
+async def test_a_call_is_streamed_in_pieces() -> None:
+    pieces: list[GenerationEvent] = [delta(0, "{"), CALL_TEXT, delta(1, '"zone":'), delta(8, '"UT')]
+    whole, chunks, _ = await ask(*pieces, ToolCallsParsed([CALL]), ended(), tools=[TOOL])
+    calls = [call for chunk in chunks for call in _call_deltas(chunk)]
+    assert [call.get("id") for call in calls] == ["c1"] + [None] * (len(calls) - 1)
+    assert calls[0]["function"] == {"name": "now", "arguments": ""}
+    assert "".join(_arguments(call) for call in calls) == CALL.arguments_json
+    assert _arguments(whole.json()["choices"][0]["message"]["tool_calls"][0]) == CALL.arguments_json
+    assert choices_of(chunks[-1])[0]["finish_reason"] == "tool_calls"
+
+
+async def test_an_agent_that_takes_over_begins_the_call_again_and_nobody_sees_it() -> None:
+    pieces = [
+        delta(0, '{"zone":'),
+        delta(8, '"U'),
+        delta(0, '{"zone', call_id="other"),
+        delta(6, '":"UT', call_id="other"),
+    ]
+    parsed = ToolCallsParsed([msgspec.structs.replace(CALL, id="other")])
+    _, chunks, _ = await ask(*pieces, parsed, ended(), tools=[TOOL])
+    calls = [call for chunk in chunks for call in _call_deltas(chunk)]
+    assert [call["id"] for call in calls if "id" in call] == ["c1"]
+    assert "".join(_arguments(call) for call in calls) == CALL.arguments_json
+
+
+async def test_a_call_that_turns_out_otherwise_breaks_the_stream() -> None:
+    parsed = ToolCallsParsed([CALL])
+    async with openai_balancer() as balancer:
+        agent = await balancer.join()
+        async with streaming(balancer, tools=[TOOL]) as client:
+            await answer_one(agent, delta(0, '{"place'), parsed, ended())
+            while "error" not in (data := json.loads(await next_data(client))):
+                pass
+            assert data["error"]["type"] == "server_error"
+            assert await next_data(client) == "[DONE]"
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_whole", "expected"),
+    [
+        (FinishReason.END_OF_GENERATION, True, "tool_calls"),
+        (FinishReason.MAX_TOKENS, True, "tool_calls"),
+        (FinishReason.STOP_STRING, True, "tool_calls"),
+        (FinishReason.END_OF_GENERATION, False, "tool_calls"),
+        (FinishReason.MAX_TOKENS, False, "length"),
+        (FinishReason.CONTEXT_FULL, False, "length"),
+        (FinishReason.STOP_STRING, False, "stop"),
+    ],
+)
+async def test_why_an_answer_with_a_call_ended(
+    reason: FinishReason, is_whole: bool, expected: str
+) -> None:
+    call = CALL
+    if not is_whole:
+        call = msgspec.structs.replace(CALL, arguments_json='{"zo', arguments_valid=False)
+    whole, chunks, _ = await ask(CALL_TEXT, ToolCallsParsed([call]), ended(reason), tools=[TOOL])
+    choice = whole.json()["choices"][0]
+    assert choice["finish_reason"] == expected
+    assert choice["message"]["tool_calls"][0]["function"]["arguments"] == call.arguments_json
+    assert choices_of(chunks[-1])[0]["finish_reason"] == expected
+
+
 async def test_what_only_looked_like_a_tool_call_is_content() -> None:
     whole, chunks, _ = await ask(
         text("So: "), CALL_TEXT, ToolCallParseFailed("no call"), ended(), tools=[TOOL]
@@ -187,6 +257,12 @@ async def test_head_and_role_leave_before_the_first_token() -> None:
             assert json.loads((await client.line()).removeprefix("data: "))["choices"][0][
                 "delta"
             ] == {"role": "assistant", "content": "", "refusal": None}
+
+
+def _arguments(call: dict[str, object]) -> str:
+    function = call["function"]
+    assert isinstance(function, dict)
+    return str(function["arguments"])
 
 
 def _call_deltas(chunk: dict[str, object]) -> list[dict[str, object]]:

@@ -179,6 +179,9 @@ def test_tool_calls_are_looked_for_only_where_they_may_be() -> None:
     assert not task_of().parse_tool_calls
     assert not task_of(tools=[function("a")], tool_choice="none").parse_tool_calls
     assert task_of(tools=[function("a")]).parse_tool_calls
+    assert not task_of(tools=[function("a")]).stream_tool_calls
+    assert task_of(tools=[function("a")], stream=True).stream_tool_calls
+    assert not task_of(stream=True).stream_tool_calls
 
 
 def test_calls_are_not_parallel_where_the_request_says_so() -> None:
@@ -242,6 +245,90 @@ def test_a_required_call_leaves_the_format_to_later_answers() -> None:
 def test_contradictions_are_refused_with_the_fields_name(
     body: dict[str, object], param: str
 ) -> None:
+    with pytest.raises(BadRequest) as refused:
+        task_of(**body)
+    assert refused.value.param == param
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"tools": [], "tool_choice": "auto"},
+        {"tools": None, "tool_choice": None, "parallel_tool_calls": None},
+        {"tools": [], "tool_choice": "none"},
+        {"functions": None, "function_call": None},
+        {"functions": [], "function_call": "auto"},
+        {"max_tokens": None, "max_completion_tokens": None, "n": None, "seed": None},
+        {"stop": None, "stream": None, "stream_options": None, "response_format": None},
+        {"stop": [], "logit_bias": {}, "response_format": {"type": "text"}},
+        {"logprobs": False, "top_logprobs": 0},
+        {"logprobs": None, "top_logprobs": None},
+        {"modalities": ["text"], "audio": None, "prediction": None},
+        {"metadata": {"a": "b"}, "store": False, "service_tier": "auto", "verbosity": "low"},
+        {"stream": False, "stream_options": {"include_usage": True, "include_obfuscation": False}},
+        {"user": None, "reasoning_effort": None, "frequency_penalty": None, "temperature": 1},
+        {"tools": [{"type": "function", "function": {"name": "a"}}]},
+        {"tools": [{"type": "function", "function": {"name": "a", "parameters": {}}}]},
+        {"tools": [{"type": "function", "function": {"name": "a", "strict": None}}]},
+    ],
+)
+def test_unusual_ways_to_say_nothing_in_particular(body: dict[str, object]) -> None:
+    assert prompt_of(**body).messages == [Message(role="user", content="Hello")]
+
+
+def test_messages_that_answers_are_sent_back_as() -> None:
+    """As typed clients dump them, with fields that say nothing."""
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": "Hi", "cache_control": {}}]},
+        {
+            "role": "assistant",
+            "content": None,
+            "refusal": None,
+            "audio": None,
+            "annotations": [],
+            "function_call": None,
+            "tool_calls": [
+                {"index": 0, "id": "c1", "type": "function", "function": {"name": "f"}},
+                {"id": "c2", "type": "function", "function": {"name": "f", "arguments": ""}},
+            ],
+        },
+        {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "one"}]},
+        {"role": "tool", "tool_call_id": "c2", "content": "two", "name": "f"},
+        {"role": "assistant", "content": "", "tool_calls": None},
+    ]
+    calls = [RequestedToolCall(id=call_id, name="f", arguments="{}") for call_id in ("c1", "c2")]
+    assert prompt_of(messages=messages).messages == [
+        Message(role="user", content=[TextPart("Hi")]),
+        Message(role="assistant", content=None, tool_calls=calls),
+        Message(role="tool", content=[TextPart("one")], tool_call_id="c1"),
+        Message(role="tool", content="two", tool_call_id="c2", name="f"),
+        Message(role="assistant", content=""),
+    ]
+
+
+def test_calls_of_functions_become_tool_calls() -> None:
+    called = {"name": "now", "arguments": '{"zone": "UTC"}'}
+    messages = [
+        *HELLO,
+        {"role": "assistant", "content": None, "function_call": called},
+        {"role": "function", "name": "now", "content": "noon"},
+    ]
+    call = RequestedToolCall(id="000000001", name="now", arguments='{"zone": "UTC"}')
+    assert prompt_of(messages=messages).messages[1:] == [
+        Message(role="assistant", content=None, tool_calls=[call]),
+        Message(role="tool", content="noon", tool_call_id="000000001", name="now"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"functions": [{"name": "a"}]}, "functions"),
+        ({"function_call": {"name": "a"}}, "function_call"),
+        ({"modalities": ["text", "audio"], "audio": {"voice": "x"}}, "modalities"),
+    ],
+)
+def test_what_would_be_ignored_to_no_good_is_refused(body: dict[str, object], param: str) -> None:
     with pytest.raises(BadRequest) as refused:
         task_of(**body)
     assert refused.value.param == param

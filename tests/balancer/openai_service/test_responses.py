@@ -26,6 +26,7 @@ from paddler.messages.generation import (
     GenerationTask,
     TokenClass,
     ToolCall,
+    ToolCallDelta,
     ToolCallsParsed,
     ToolChoice,
 )
@@ -229,6 +230,42 @@ async def test_the_events_of_thoughts_and_a_call() -> None:
     assert call["name"] == "now"
     assert call["arguments"] == '{"zone":"UTC"}'
     assert events[-2]["output_index"] == 1
+
+
+async def test_the_events_of_calls_in_pieces_and_a_text_in_between() -> None:
+    second = ToolCall(id="c2", name="now", arguments_json="{}", arguments_valid=True)
+    events = await events_of(
+        ToolCallDelta(0, "c1", "now", 0, '{"zone"'),
+        text("and"),
+        ToolCallDelta(0, "c1", "now", 7, ':"UTC"}'),
+        ToolCallDelta(1, "c2", "now", 0, "{"),
+        ToolCallsParsed([CALL, second]),
+        ended(),
+        tools=[TOOL],
+    )
+    arguments: dict[object, str] = {}
+    for event in events:
+        if event["type"] == "response.function_call_arguments.delta":
+            index = event["output_index"]
+            arguments[index] = arguments.get(index, "") + str(event["delta"])
+    response = events[-1]["response"]
+    assert isinstance(response, dict)
+    output = response["output"]
+    calls = {i: item for i, item in enumerate(output) if item["type"] == "function_call"}
+    assert [call["call_id"] for call in calls.values()] == ["c1", "c2"]
+    assert {i: call["arguments"] for i, call in calls.items()} == arguments
+    done = [event for event in events if event["type"] == "response.output_item.done"]
+    assert {event["output_index"]: event["item"] for event in done} == dict(enumerate(output))
+
+
+async def test_a_call_that_was_cut_off_is_incomplete() -> None:
+    cut = ToolCall(id="c1", name="now", arguments_json='{"zo', arguments_valid=False)
+    events = await events_of(ToolCallsParsed([cut]), ended(FinishReason.MAX_TOKENS), tools=[TOOL])
+    assert events[-1]["type"] == "response.incomplete"
+    response = events[-1]["response"]
+    assert isinstance(response, dict)
+    assert response["incomplete_details"] == {"reason": "max_output_tokens"}
+    assert response["output"][0]["status"] == "incomplete"
 
 
 async def test_a_failed_stream_ends_with_the_failed_response() -> None:
