@@ -9,6 +9,7 @@ a second clone of the same state compiles nothing.
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -50,6 +51,8 @@ NINJA_PROGRESS = re.compile(r"\[(\d+)/(\d+)\] (.*)")
 SHOWN_LINES = 60
 # Ten megabytes each.
 KEPT_EXTENSIONS = 16
+# What a portable build expects of an x86-64 processor: the level v3.
+PORTABLE_X86 = ("GGML_SSE42", "GGML_AVX", "GGML_AVX2", "GGML_BMI2", "GGML_FMA", "GGML_F16C")
 # Changes when trees of older versions of this module cannot be used any more.
 TREE_FORMAT = "1"
 
@@ -155,7 +158,7 @@ def plan(root: Path, progress: Progress, *, peers: bool = False) -> NativeBuild:
     toolchain = find_toolchain()
     source = obtain_source(read_pin(root / "native" / "llama_cpp.lock"), progress)
     portable = os.environ.get("PADDLER_PORTABLE", "") not in ("", "0")
-    arguments = _cmake_arguments(portable=portable, peers=peers, version=source.version)
+    arguments = cmake_arguments(portable=portable, peers=peers, version=source.version)
     where = str(source.path) if source.version.startswith("unpinned") else source.digest
     cpu = "portable" if portable else cpu_identity()
     key = digest([TREE_FORMAT, where, toolchain.identity, cpu, *arguments])
@@ -233,7 +236,8 @@ def module_suffix() -> str:
     return ".abi3.so"
 
 
-def _cmake_arguments(*, portable: bool, peers: bool, version: str) -> tuple[str, ...]:
+def cmake_arguments(*, portable: bool, peers: bool, version: str) -> tuple[str, ...]:
+    """What CMake is told: part of a tree's identity. The user's own arguments come last."""
     options = {
         "CMAKE_BUILD_TYPE": "Release",
         "BUILD_SHARED_LIBS": "OFF",
@@ -253,10 +257,18 @@ def _cmake_arguments(*, portable: bool, peers: bool, version: str) -> tuple[str,
         "LLAMA_BUILD_NUMBER": "0",
         "LLAMA_BUILD_COMMIT": version.replace(" ", "-"),
     }
+    if portable:
+        # Said aloud: without a default of its own ggml goes down to SSE2, as
+        # it does where SOURCE_DATE_EPOCH is set.
+        options |= dict.fromkeys(PORTABLE_X86 if _is_x86() else (), "ON")
     if sys.platform == "darwin":
         options["GGML_METAL_EMBED_LIBRARY"] = "ON"
     ours = [f"-D{name}={value}" for name, value in options.items()]
     return (*ours, *shlex.split(os.environ.get("PADDLER_CMAKE_ARGS", "")))
+
+
+def _is_x86() -> bool:
+    return platform.machine().lower() in {"x86_64", "amd64"}
 
 
 def _jobs() -> int:

@@ -11,6 +11,7 @@ import hashlib
 import http.client
 import json
 import netrc
+import re
 import ssl
 import time
 import urllib.error
@@ -98,7 +99,8 @@ def fetch(pin: Pin, target: Path, settings: PipSettings, progress: Progress) -> 
         is_index = place in settings.index_urls
         try:
             link = _find(downloader, place, pin, is_index=is_index)
-        except OSError as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            # Also an address that is none, a page that is cut off, JSON that is none.
             if is_index:
                 failures.append(f"{_without_password(place)}: {_reason(error)}")
             continue
@@ -257,10 +259,8 @@ def _credentials(parts: urllib.parse.SplitResult) -> str | None:
 
 
 def _without_password(url: str) -> str:
-    parts = urllib.parse.urlsplit(url)
-    if parts.username is None:
-        return url
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    """Also of what is no URL."""
+    return re.sub(r"(?<=://)[^/]*@", "", url)
 
 
 def _is_passing(error: Exception) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .cache import cache_root, digest, locked, mirror, replaced_directory, tree_digest
-from .errors import BuildError
+from .errors import BuildError, disk_errors
 
 if TYPE_CHECKING:
     from .progress import Progress
@@ -67,8 +67,9 @@ def _build(root: Path, progress: Progress) -> Path:
     tree = frontend_tree(root)
     with locked(tree, progress):
         progress.note("building the admin panel with npm")
-        tree.mkdir(parents=True, exist_ok=True)
-        _mirror_source(source, tree)
+        with disk_errors(tree):
+            tree.mkdir(parents=True, exist_ok=True)
+            _mirror_source(source, tree)
         installed = tree / "node_modules" / ".package-lock.json"
         if not installed.is_file():
             _run([npm, "ci", "--no-audit", "--no-fund"], tree)

@@ -75,6 +75,14 @@ def test_a_foreign_file_is_refused_by_its_hash(tmp_path: Path) -> None:
     assert all(name.endswith(".lock") for name in left)
 
 
+@pytest.mark.parametrize(
+    "index", ["http://127.0.0.1:port/simple", "http://[::1/simple", "gopher://127.0.0.1/simple"]
+)
+def test_an_index_whose_address_is_none_is_named(tmp_path: Path, index: str) -> None:
+    error = the_error(run_build(tmp_path, PIP_INDEX_URL=index))
+    assert index in error
+
+
 def test_an_index_without_the_package_is_named(tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
     index = (tmp_path / "index").as_uri()
