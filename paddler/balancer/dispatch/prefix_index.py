@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Set
 
 from paddler.balancer.dispatch.prefix_chain import PrefixChain
 
@@ -29,6 +29,17 @@ class _Held:
     is_confirmed: bool
 
 
+@dataclasses.dataclass(slots=True)
+class Holding:
+    """What one agent holds: the tips of its chains, and their content's length."""
+
+    tips: set[int] = dataclasses.field(default_factory=set)
+    n_bytes: int = 0
+
+
+_NOTHING: frozenset[int] = frozenset()
+
+
 class PrefixIndex:
     """Chains by agent, and agents by prefix.
 
@@ -40,8 +51,7 @@ class PrefixIndex:
         self._max_links = max_links
         self._n_links = 0
         self._held: OrderedDict[tuple[int, int], _Held] = OrderedDict()
-        self._tips: dict[int, set[int]] = {}
-        self._n_bytes: dict[int, int] = {}
+        self._holdings: dict[int, Holding] = {}
         self._holders: dict[int, dict[int, int]] = {}
         self._reporting: set[int] = set()
         self._pins: OrderedDict[int, int] = OrderedDict()
@@ -88,10 +98,10 @@ class PrefixIndex:
         """The agent holds the chains that end in `tips`, and no others."""
         self._reporting.add(link_id)
         reported = set(tips)
-        for tip in self._tips.get(link_id, set()) - reported:
+        for tip in self._tips(link_id) - reported:
             if self._held[link_id, tip].n_expecting == 0:
                 self._remove(link_id, tip)
-        for tip in reported - self._tips.get(link_id, set()):
+        for tip in reported - self._tips(link_id):
             self._add(link_id, tip, (tip,), 0).is_confirmed = True
         self._shrink()
 
@@ -104,7 +114,7 @@ class PrefixIndex:
         if n_links < 1 or link_id in self._reporting:
             return
         shared = chain.hashes[n_links - 1]
-        for tip in list(self._tips.get(link_id, ())):
+        for tip in list(self._tips(link_id)):
             held = self._held[link_id, tip]
             if tip != chain.tip and held.n_expecting == 0 and shared in held.hashes:
                 self._remove(link_id, tip)
@@ -112,7 +122,7 @@ class PrefixIndex:
     def forget(self, link_id: int) -> None:
         """The agent left, or its model or template changed."""
         self._reporting.discard(link_id)
-        for tip in list(self._tips.get(link_id, ())):
+        for tip in list(self._tips(link_id)):
             self._remove(link_id, tip)
 
     def matches(self, chain: PrefixChain) -> dict[int, int]:
@@ -140,18 +150,10 @@ class PrefixIndex:
                 return position
         return 0
 
-    def n_held(self, link_id: int) -> int:
-        """How many prompts the agent holds."""
-        return len(self._tips.get(link_id, ()))
-
-    def mean_bytes(self, link_id: int) -> float:
-        """The mean length of the prompts that the agent holds, as far as it is known."""
-        return self._n_bytes.get(link_id, 0) / max(1, self.n_held(link_id))
-
-    def is_tip(self, link_id: int, link_hash: int) -> bool:
-        """Whether a prompt that the agent holds ends there, so that a longer one extends it."""
-        tips = self._tips.get(link_id)
-        return tips is not None and link_hash in tips
+    @property
+    def holdings(self) -> Mapping[int, Holding]:
+        """What each agent holds that holds anything."""
+        return self._holdings
 
     def pin(self, pin: int, link_id: int) -> None:
         """The conversation that the client calls `pin` was served there last."""
@@ -164,6 +166,10 @@ class PrefixIndex:
         """Where the conversation was served last."""
         return self._pins.get(pin)
 
+    def _tips(self, link_id: int) -> Set[int]:
+        holding = self._holdings.get(link_id)
+        return holding.tips if holding is not None else _NOTHING
+
     def _deepest_known(self, chain: PrefixChain, depth: int) -> int:
         # Chains of which only the tip was reported know no inner links.
         for position in range(len(chain.hashes), depth, -1):
@@ -173,9 +179,10 @@ class PrefixIndex:
 
     def _add(self, link_id: int, tip: int, hashes: tuple[int, ...], n_bytes: int) -> _Held:
         held = _Held(hashes, n_bytes, 0, False)
-        self._n_bytes[link_id] = self._n_bytes.get(link_id, 0) + n_bytes
         self._held[link_id, tip] = held
-        self._tips.setdefault(link_id, set()).add(tip)
+        holding = self._holdings.setdefault(link_id, Holding())
+        holding.tips.add(tip)
+        holding.n_bytes += n_bytes
         self._n_links += len(hashes)
         for link_hash in hashes:
             holders = self._holders.setdefault(link_hash, {})
@@ -184,12 +191,11 @@ class PrefixIndex:
 
     def _remove(self, link_id: int, tip: int) -> None:
         held = self._held.pop((link_id, tip))
-        tips = self._tips[link_id]
-        tips.discard(tip)
-        self._n_bytes[link_id] -= held.n_bytes
-        if not tips:
-            del self._tips[link_id]
-            del self._n_bytes[link_id]
+        holding = self._holdings[link_id]
+        holding.tips.discard(tip)
+        holding.n_bytes -= held.n_bytes
+        if not holding.tips:
+            del self._holdings[link_id]
         self._n_links -= len(held.hashes)
         for link_hash in held.hashes:
             holders = self._holders[link_hash]

@@ -11,14 +11,13 @@ agent's first answer.
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Collection, Sequence
 
 from typing_extensions import override
 
 from paddler.balancer.dispatch.cost import BytesPerToken, lost_bytes, ttft_s, usual_speed
 from paddler.balancer.dispatch.prefix_chain import PrefixChain
-from paddler.balancer.dispatch.prefix_index import PrefixIndex
+from paddler.balancer.dispatch.prefix_index import Holding, PrefixIndex
 from paddler.balancer.dispatch.requests import SlotHints
 from paddler.balancer.dispatch.slot_pool import AgentSlots, Lease, Router, Waiter, Why
 
@@ -116,33 +115,42 @@ class CostRouter(LeastBusyRouter):
         uncached_tokens = {
             n_links: self._uncached_tokens(chain, n_links) for n_links in {0, *matches.values()}
         }
-        pinned = self.index.pinned(hints.pin) if hints.pin is not None else None
-        costs = []
-        pinned_agent: AgentSlots | None = None
-        pinned_cost_s = 0.0
-        least_held = sys.maxsize
+        holdings = self.index.holdings
+        costs_s: list[float] = []
         for agent in candidates:
-            link_id = agent.link_id
-            n_links = matches.get(link_id, 0)
+            n_links = matches.get(agent.link_id, 0)
             cost_s = ttft_s(agent, uncached_tokens[n_links], usual_tokens_per_s)
-            n_held = self.index.n_held(link_id)
-            least_held = min(least_held, n_held)
-            if n_held >= agent.n_slots:
-                cost_s += self._displacement_s(agent, chain, n_links)
-            costs.append(cost_s)
-            if link_id == pinned:
-                pinned_agent, pinned_cost_s = agent, cost_s
-        least_s = min(costs)
-        if pinned_agent is not None and pinned_cost_s <= least_s * PINNED_MAY_COST:
-            n_held = self.index.n_held(pinned_agent.link_id)
-            if n_held <= 2 * least_held + pinned_agent.n_slots:
-                return pinned_agent, "pinned"
-        limit = least_s * NEARLY_EQUAL
-        ties = [agent for agent, cost in zip(candidates, costs, strict=True) if cost <= limit]
+            holding = holdings.get(agent.link_id)
+            if holding is not None and len(holding.tips) >= agent.n_slots:
+                cost_s += self._displacement_s(agent, holding, chain, n_links)
+            costs_s.append(cost_s)
+        if hints.pin is not None:
+            pinned = self._pinned(hints.pin, candidates, costs_s)
+            if pinned is not None:
+                return pinned, "pinned"
+        limit = min(costs_s) * NEARLY_EQUAL
+        ties = [agent for agent, cost in zip(candidates, costs_s, strict=True) if cost <= limit]
         chosen = ties[0] if len(ties) == 1 else self._random.choice(ties)
         most = max(matches.values(), default=0)
         is_best_cached = matches.get(chosen.link_id, 0) == most > 0
         return chosen, "cached" if is_best_cached else "cheapest"
+
+    def _pinned(
+        self, pin: int, candidates: list[AgentSlots], costs_s: list[float]
+    ) -> AgentSlots | None:
+        """The agent that the named conversation had last, if it may be taken."""
+        link_id = self.index.pinned(pin)
+        limit = min(costs_s) * PINNED_MAY_COST
+        holdings = self.index.holdings
+        n_held = [
+            len(holdings[agent.link_id].tips) if agent.link_id in holdings else 0
+            for agent in candidates
+        ]
+        for agent, cost_s, n_here in zip(candidates, costs_s, n_held, strict=True):
+            if agent.link_id == link_id:
+                is_fair = n_here <= 2 * min(n_held) + agent.n_slots
+                return agent if cost_s <= limit and is_fair else None
+        return None
 
     @override
     def pick_waiter(self, agent: AgentSlots, waiters: Sequence[Waiter]) -> int:
@@ -205,13 +213,15 @@ class CostRouter(LeastBusyRouter):
         prompt_tokens = chain.n_bytes / self._bytes_per_token.ratio
         return max(1.0, prompt_tokens - self._cached_tokens(chain, n_links))
 
-    def _displacement_s(self, agent: AgentSlots, chain: PrefixChain, n_links: int) -> float:
+    def _displacement_s(
+        self, agent: AgentSlots, holding: Holding, chain: PrefixChain, n_links: int
+    ) -> float:
         """What the request costs whoever it pushes out of the agent's caches."""
-        if n_links and self.index.is_tip(agent.link_id, chain.hashes[n_links - 1]):
-            return 0.0
+        if n_links and chain.hashes[n_links - 1] in holding.tips:
+            return 0.0  # a prompt that it holds ends there, and this one extends it
         lost = lost_bytes(
-            self.index.n_held(agent.link_id),
-            self.index.mean_bytes(agent.link_id),
+            len(holding.tips),
+            holding.n_bytes / len(holding.tips),
             chain.ends_bytes[n_links - 1] if n_links else 0.0,
             agent.n_slots,
         )
