@@ -130,7 +130,7 @@ void Engine::decode_next_image() {
     llama_pos next_position = 0;
     const int32_t code = mtmd_helper_decode_image_chunk(
         next->generation->request->media->projector, context_.get(), image.chunk.get(),
-        const_cast<float *>(image.embeddings.data()), image.begin, next->seq, limits_.n_batch, &next_position, nullptr,
+        const_cast<float *>(image.embeddings->data()), image.begin, next->seq, limits_.n_batch, &next_position, nullptr,
         nullptr);
     if (code == 0) {
         next->state.tokens.insert(next->state.tokens.end(), begin, begin + image.n_positions);

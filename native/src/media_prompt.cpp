@@ -18,8 +18,13 @@ namespace {
 
 constexpr int64_t max_pixels = 64 * 1024 * 1024;
 
-llama_token placeholder(uint64_t content_hash) {
-    return -2 - static_cast<llama_token>((content_hash ^ (content_hash >> 32)) & 0x3FFFFFFF);
+// Negative, and another one at each position: that two images share them all is
+// as unlikely as that they share their 64 bits of hash.
+llama_token placeholder(uint64_t content_hash, int32_t position) {
+    uint64_t mixed = content_hash + 0x9E3779B97F4A7C15ULL * (static_cast<uint64_t>(position) + 1);
+    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9ULL;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBULL;
+    return -2 - static_cast<llama_token>((mixed ^ (mixed >> 31)) & 0x3FFFFFFF);
 }
 
 mtmd::input_chunks_ptr tokenized(const pdl_projector &projector, const char *text, int32_t n_bytes, bool add_special,
@@ -56,26 +61,39 @@ void append_text(MediaPrompt &prompt, const mtmd_input_chunk *chunk) {
     prompt.tokens.insert(prompt.tokens.end(), tokens, tokens + n_tokens);
 }
 
-void append_image(MediaPrompt &prompt, pdl_projector &projector, const mtmd_input_chunk *chunk,
-                  uint64_t content_hash) {
+void append_image(MediaPrompt &prompt, const mtmd_input_chunk *chunk, uint64_t content_hash) {
     PlacedImage image;
     image.begin = static_cast<int32_t>(prompt.tokens.size());
     image.n_positions = mtmd_input_chunk_get_n_pos(chunk);
     image.n_tokens = static_cast<int32_t>(mtmd_input_chunk_get_n_tokens(chunk));
+    image.content_hash = content_hash;
+    image.part = static_cast<int32_t>(std::count_if(
+        prompt.images.begin(), prompt.images.end(),
+        [&](const PlacedImage &other) { return other.content_hash == content_hash; }));
+    image.at_once = mtmd_decode_use_non_causal(prompt.projector, chunk);
     image.chunk.reset(mtmd_input_chunk_copy(chunk), [](const mtmd_input_chunk *copy) {
         mtmd_input_chunk_free(const_cast<mtmd_input_chunk *>(copy));
     });
-    {
-        const std::lock_guard<std::mutex> lock(projector.encoding);
-        if (mtmd_encode_chunk(projector.context.get(), chunk) != 0) {
-            throw Failure(PDL_BAD_IMAGE, "an image cannot be encoded");
-        }
-        const float *embeddings = mtmd_get_output_embd(projector.context.get());
-        const size_t n_floats = static_cast<size_t>(image.n_tokens) * static_cast<size_t>(projector.n_embd);
-        image.embeddings.assign(embeddings, embeddings + n_floats);
+    for (int32_t i = 0; i < image.n_positions; i++) {
+        prompt.tokens.push_back(placeholder(content_hash, i));
     }
-    prompt.tokens.insert(prompt.tokens.end(), static_cast<size_t>(image.n_positions), placeholder(content_hash));
     prompt.images.push_back(std::move(image));
+}
+
+void encode(pdl_projector &projector, PlacedImage &image) {
+    const std::lock_guard<std::mutex> lock(projector.encoding);
+    image.embeddings = projector.encoded.find(image.content_hash, image.part);
+    if (image.embeddings != nullptr) {
+        return;
+    }
+    if (mtmd_encode_chunk(projector.context.get(), image.chunk.get()) != 0) {
+        throw Failure(PDL_BAD_IMAGE, "an image cannot be encoded");
+    }
+    const float *embeddings = mtmd_get_output_embd(projector.context.get());
+    const size_t n_floats = static_cast<size_t>(image.n_tokens) * static_cast<size_t>(projector.n_embd);
+    image.embeddings = std::make_shared<const std::vector<float>>(embeddings, embeddings + n_floats);
+    projector.n_encoded++;
+    projector.encoded.keep(image.content_hash, image.part, image.embeddings);
 }
 
 } // namespace
@@ -115,9 +133,14 @@ void pdl_projector_free(pdl_projector *projector) {
     delete projector;
 }
 
+int64_t pdl_projector_n_encoded(pdl_projector *projector) {
+    const std::lock_guard<std::mutex> lock(projector->encoding);
+    return projector->n_encoded;
+}
+
 int32_t pdl_media_prompt_make(pdl_projector *projector, const char *text, int32_t n_bytes, int32_t add_special,
-                              const pdl_image *images, int32_t n_images, const int32_t *cancel,
-                              pdl_media_prompt **prompt, pdl_error *error) {
+                              const pdl_image *images, int32_t n_images, pdl_media_prompt **prompt,
+                              pdl_error *error) {
     return guarded(error, PDL_BAD_IMAGE, [&] {
         const mtmd::input_chunks_ptr chunks =
             tokenized(*projector, text, n_bytes, add_special != 0, images, n_images);
@@ -125,21 +148,30 @@ int32_t pdl_media_prompt_make(pdl_projector *projector, const char *text, int32_
         made->projector = projector->context.get();
         for (size_t i = 0; i < mtmd_input_chunks_size(chunks.get()); i++) {
             const mtmd_input_chunk *chunk = mtmd_input_chunks_get(chunks.get(), i);
-            if (cancel != nullptr && *static_cast<const volatile int32_t *>(cancel) != 0) {
-                throw Failure(PDL_CANCELLED, "encoding was cancelled");
-            }
             switch (mtmd_input_chunk_get_type(chunk)) {
             case MTMD_INPUT_CHUNK_TYPE_TEXT:
                 append_text(*made, chunk);
                 break;
             case MTMD_INPUT_CHUNK_TYPE_IMAGE:
-                append_image(*made, *projector, chunk, std::stoull(mtmd_input_chunk_get_id(chunk)));
+                append_image(*made, chunk, std::stoull(mtmd_input_chunk_get_id(chunk)));
                 break;
             default:
                 throw Failure(PDL_UNSUPPORTED, "only text and images can be part of a prompt");
             }
         }
         *prompt = new pdl_media_prompt{std::move(made)};
+    });
+}
+
+int32_t pdl_media_prompt_encode(pdl_projector *projector, pdl_media_prompt *prompt, const int32_t *cancel,
+                                pdl_error *error) {
+    return guarded(error, PDL_BAD_IMAGE, [&] {
+        for (auto &image : prompt->prompt->images) {
+            if (cancel != nullptr && *static_cast<const volatile int32_t *>(cancel) != 0) {
+                throw Failure(PDL_CANCELLED, "encoding was cancelled");
+            }
+            encode(*projector, image);
+        }
     });
 }
 
@@ -155,6 +187,9 @@ void pdl_media_prompt_get_info(const pdl_media_prompt *prompt, pdl_media_prompt_
         info->n_image_tokens += image.n_tokens;
         info->n_tokens += image.n_tokens - image.n_positions;
         info->largest_image_tokens = std::max(info->largest_image_tokens, image.n_tokens);
+        if (image.at_once) {
+            info->largest_at_once_tokens = std::max(info->largest_at_once_tokens, image.n_tokens);
+        }
     }
 }
 

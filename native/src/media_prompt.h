@@ -1,6 +1,7 @@
 // A prompt of tokens and images, position by position.
 #pragma once
 
+#include "encoded_images.h"
 #include "llama.h"
 #include "mtmd.h"
 #include "paddler_images.h"
@@ -19,7 +20,10 @@ struct PlacedImage {
     int32_t n_positions;
     int32_t n_tokens;
     std::shared_ptr<const mtmd_input_chunk> chunk;
-    std::vector<float> embeddings; // [n_tokens, n_embd]
+    uint64_t content_hash;
+    int32_t part;         // some projectors cut an image into several
+    bool at_once;         // its tokens see each other both ways
+    Embeddings embeddings; // null until encoded
 
     int32_t end() const { return begin + n_positions; }
 };
@@ -33,11 +37,13 @@ struct MediaPrompt {
 } // namespace paddler
 
 struct pdl_media_prompt {
-    std::shared_ptr<const paddler::MediaPrompt> prompt;
+    std::shared_ptr<paddler::MediaPrompt> prompt; // complete once its images are encoded
 };
 
 struct pdl_projector {
     mtmd::context_ptr context;
-    std::mutex encoding; // mtmd_encode_chunk has one output buffer
+    std::mutex encoding; // mtmd_encode_chunk has one output buffer; also guards what follows
+    paddler::EncodedImages encoded;
+    int64_t n_encoded = 0;
     int32_t n_embd = 0;
 };

@@ -69,9 +69,11 @@ void append_media(Request &request, const pdl_media_prompt &media, const BatchLi
     request.media = media.prompt;
     request.prompt = media.prompt->tokens;
     for (const auto &image : media.prompt->images) {
+        if (image.embeddings == nullptr) {
+            throw Failure(PDL_INVALID_ARGUMENT, "the images of the prompt are not encoded");
+        }
         // Tokens that see each other both ways have to be computed at once.
-        const bool at_once = mtmd_decode_use_non_causal(media.prompt->projector, image.chunk.get());
-        const int32_t limit = at_once ? limits.n_ubatch : limits.n_batch;
+        const int32_t limit = image.at_once ? limits.n_ubatch : limits.n_batch;
         if (image.n_tokens > limit) {
             throw Failure(PDL_BAD_IMAGE, "an image has " + std::to_string(image.n_tokens) +
                                              " tokens, but a batch holds " + std::to_string(limit));

@@ -30,6 +30,7 @@ from paddler.messages.generation import (
     UnrecognizedToolCallFormat,
 )
 from paddler.messages.state import KvCacheDtype, PoolingType
+from paddler.messages.templates import TemplateCheck
 
 __all__ = [
     "ChatTemplates",
@@ -136,7 +137,7 @@ class RunningGeneration(Protocol):
 
 
 class MediaPrompt(Protocol):
-    """A prompt with encoded images; closed after its request."""
+    """A prompt with images, to be encoded before its request and closed after it."""
 
     @property
     def handle(self) -> object: ...
@@ -150,6 +151,12 @@ class MediaPrompt(Protocol):
 
     @property
     def largest_image_tokens(self) -> int: ...
+    @property
+    def largest_at_once_tokens(self) -> int:
+        """Of the images whose tokens are computed at once, if there are any."""
+
+    async def encode(self) -> None:
+        """Compute the images, which takes long; raises `BadImage`."""
 
     def close(self) -> None: ...
 
@@ -263,6 +270,9 @@ class EngineBackend(Protocol):
         on_progress: Callable[[float], None],
     ) -> AbstractAsyncContextManager[Engine]:
         """Load a model; `on_progress` is called with 0 to 1 while it loads."""
+
+    async def try_template(self, source: str) -> TemplateCheck:
+        """Find out about a chat template without a model, and without harm."""
 
     def json_schema_to_grammar(self, schema: str) -> str:
         """GBNF with the root `root`; raises `BadSchema`."""

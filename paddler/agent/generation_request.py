@@ -20,7 +20,7 @@ from paddler.agent.held_prompts import HeldPrompts
 from paddler.agent.images import ImageDecoder, image_urls
 from paddler.agent.infill import infill_tokens
 from paddler.agent.long_texts import off_the_loop
-from paddler.agent.media_prompts import image_too_large, make_media_prompt
+from paddler.agent.media_prompts import check_image_sizes, make_media_prompt
 from paddler.agent.request_translation import (
     RequestEnded,
     check_task,
@@ -31,7 +31,7 @@ from paddler.agent.request_translation import (
 )
 from paddler.agent.slots import Outlet
 from paddler.agent.tool_schemas import ToolSchemas
-from paddler.engine.errors import BadImage, BadSchema, EngineClosed, EngineError
+from paddler.engine.errors import BadSchema, EngineClosed, EngineError
 from paddler.engine.requests import (
     Ended,
     EngineRequest,
@@ -136,11 +136,8 @@ async def _generate(frame: Generate, outlet: Outlet, serving: Serving) -> None:
         await _run(frame, prepared, outlet, serving)
         return
     with contextlib.closing(media):
-        try:
-            await _run(frame, prepared, outlet, serving)
-        except BadImage:
-            # The images are encoded: all that is left to refuse is their size.
-            raise image_too_large(media, serving.n_batch) from None
+        check_image_sizes(media, serving.n_batch)
+        await _run(frame, prepared, outlet, serving)
 
 
 async def _run(frame: Generate, prepared: _Prepared, outlet: Outlet, serving: Serving) -> None:
@@ -150,6 +147,9 @@ async def _run(frame: Generate, prepared: _Prepared, outlet: Outlet, serving: Se
         n_prompt_tokens=prepared.n_positions,
         context_tokens=serving.engine.context_tokens,
     )
+    if prepared.media is not None:
+        # Only now, as this is what takes long: nothing is left to refuse.
+        await prepared.media.encode()
     request = _engine_request(frame, prepared, max_tokens, serving)
     report = GenerationReport(task, prepared.rendered, outlet, n_prompt_tokens=prepared.n_tokens)
     held = serving.held_prompts

@@ -35,6 +35,10 @@ MAX_IMAGE_BYTES = 32 * 1024 * 1024
 MAX_PIXELS = 50_000_000
 """Before scaling down: decoded, that is 200 MB."""
 
+MAX_SCANNED_PIXELS = 1_000_000_000
+"""Pixels times scans of a progressive JPEG, some seconds of work: a scan of two
+dozen bytes passes over the whole image. Encoders make about ten."""
+
 MAX_SIDE_PIXELS = 32_768
 MAX_ASPECT_RATIO = 200
 N_AT_ONCE = 2
@@ -116,6 +120,9 @@ def decode_raster(data: bytes, fit_pixels: int) -> Image:
             warnings.simplefilter("ignore")
             with Pillow.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(*image.size)
+                if data.startswith(b"\xff\xd8"):
+                    # Not by Pillow's name for it: a JPEG may also be an MPO.
+                    _check_scans(data, *image.size)
                 image.draft("RGB", (fit_pixels, fit_pixels))
                 image.load()
                 return _pixels(image, fit_pixels)
@@ -156,6 +163,13 @@ def _check_size(width: int, height: int) -> None:
         )
     if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
         raise BadImage(f"the image is a strip of {width} x {height} pixels")
+
+
+def _check_scans(data: bytes, width: int, height: int) -> None:
+    """Each scan begins with this marker, which compressed data never contains."""
+    n_scans = data.count(b"\xff\xda")
+    if n_scans * width * height > MAX_SCANNED_PIXELS:
+        raise BadImage(f"the image has {width} x {height} pixels in {n_scans} scans")
 
 
 def _check_webp(data: bytes) -> None:

@@ -9,22 +9,24 @@ from paddler.agent.request_translation import RequestEnded, failed
 from paddler.engine.pixels import MEDIA_MARKER, Image
 from paddler.messages.generation import GenerationFailure, GenerationRefused, ImageTooLarge
 
-__all__ = ["image_too_large", "make_media_prompt"]
+__all__ = ["check_image_sizes", "make_media_prompt"]
 
 UBATCH_TOKENS = 512
-"""What llama.cpp computes at once: some projectors' images have to fit it."""
+"""What llama.cpp computes at once, by default: some projectors' images have to fit it."""
 
 
 async def make_media_prompt(
     engine: Engine, text: str, images: Sequence[Image], starts: Sequence[int]
 ) -> tuple[MediaPrompt, list[int]]:
-    """The prompt, to be closed by the caller, and the positions of the texts' `starts`.
+    """The prompt, not encoded yet, and the positions of the texts' `starts`.
+
+    The caller closes the prompt.
 
     `starts` are offsets of characters; those between two images are left out.
 
     Raises:
         RequestEnded: No projector, or the template does not place every image.
-        BadImage: An image cannot be encoded.
+        BadImage: An image cannot be prepared.
     """
     projector = engine.projector
     if projector is None:
@@ -49,8 +51,15 @@ async def make_media_prompt(
     return media, before + [max(0, media.n_positions - n_tokens) for n_tokens in behind]
 
 
-def image_too_large(media: MediaPrompt, n_batch: int) -> RequestEnded:
-    """An image of `media` does not fit a batch, ready to be raised."""
-    n_tokens = media.largest_image_tokens
-    limit = n_batch if n_tokens > n_batch else min(n_batch, UBATCH_TOKENS)
-    return RequestEnded(ImageTooLarge(n_tokens, limit))
+def check_image_sizes(media: MediaPrompt, n_batch: int) -> None:
+    """Refuse images that fit no batch, before anything is spent on encoding them.
+
+    Raises:
+        RequestEnded: With the largest image's tokens and what a batch takes.
+    """
+    for n_tokens, limit in (
+        (media.largest_image_tokens, n_batch),
+        (media.largest_at_once_tokens, min(n_batch, UBATCH_TOKENS)),
+    ):
+        if n_tokens > limit:
+            raise RequestEnded(ImageTooLarge(n_tokens, limit))

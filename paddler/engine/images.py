@@ -22,21 +22,60 @@ __all__ = ["Image", "MediaPrompt", "Projector", "open_projector"]
 
 
 class MediaPrompt:
-    """A tokenized prompt with encoded images; freed by `close`.
+    """A tokenized prompt with images; freed by `close`.
+
+    Ready for a request once `encode` is through.
 
     Attributes:
         n_tokens: Tokens of text and images together.
         n_image_tokens: Those of the images.
+        n_positions: What it takes of a slot's context.
+        largest_image_tokens: Of the largest image: has to fit `n_batch`.
+        largest_at_once_tokens: Of the largest image that is computed at once:
+            has to fit `n_ubatch`. 0 where images are computed token by token.
     """
 
-    def __init__(self, handle: Any) -> None:
+    def __init__(self, handle: Any, projector: Any) -> None:
         self.handle = handle
+        self._projector = projector
         info = ffi.new("pdl_media_prompt_info *")
         lib.pdl_media_prompt_get_info(handle, info)
         self.n_tokens: int = info.n_tokens
         self.n_image_tokens: int = info.n_image_tokens
         self.n_positions: int = info.n_positions
         self.largest_image_tokens: int = info.largest_image_tokens
+        self.largest_at_once_tokens: int = info.largest_at_once_tokens
+
+    async def encode(self) -> None:
+        """Encode the images, those aside that were encoded lately.
+
+        Takes seconds for each on a CPU. Runs in a worker thread; cancelling
+        stops between two images.
+
+        Raises:
+            BadImage: An image cannot be encoded.
+        """
+        cancel = ffi.new("int32_t *", 0)
+        error = new_error()
+        status = lib.PDL_CANCELLED
+
+        async def stop_when_cancelled() -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                cancel[0] = 1
+
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(stop_when_cancelled)
+                status = await trio.to_thread.run_sync(
+                    lib.pdl_media_prompt_encode, self._projector, self.handle, cancel, error
+                )
+                nursery.cancel_scope.cancel()
+        finally:
+            forward_log()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        raise_for_status(status, error)
 
     def close(self) -> None:
         """Free it; requests that were submitted with it keep what they need."""
@@ -60,50 +99,32 @@ class Projector:
     async def make_prompt(
         self, text: str, images: Sequence[Image], *, add_special: bool = True
     ) -> MediaPrompt:
-        """Tokenize `text`, which holds one media marker per image, and encode the images.
+        """Tokenize `text`, which holds one media marker per image; nothing is encoded yet.
 
-        Runs in a worker thread. Cancelling stops between two images.
+        Runs in a worker thread, which is waited for.
 
         Raises:
             InvalidArgument: Markers and images do not match.
-            BadImage: An image cannot be encoded.
+            BadImage: An image cannot be prepared.
         """
-        cancel = ffi.new("int32_t *", 0)
-        made: MediaPrompt | None = None
         error = new_error()
-        status = lib.PDL_CANCELLED
         prompt = ffi.new("pdl_media_prompt **")
-
-        async def stop_when_cancelled() -> None:
-            try:
-                await trio.sleep_forever()
-            finally:
-                cancel[0] = 1
-
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(stop_when_cancelled)
-                status = await trio.to_thread.run_sync(
-                    self._make, text, images, add_special, cancel, prompt, error
-                )
-                nursery.cancel_scope.cancel()
-            await trio.lowlevel.checkpoint_if_cancelled()
-            raise_for_status(status, error)
-            made = MediaPrompt(prompt[0])
+            status = await trio.to_thread.run_sync(
+                self._make, text, images, add_special, prompt, error
+            )
         finally:
             forward_log()
-            if made is None and prompt[0] != ffi.NULL:
-                lib.pdl_media_prompt_free(prompt[0])
-        return made
+        raise_for_status(status, error)
+        return MediaPrompt(prompt[0], self._handle)
+
+    @property
+    def n_encoded(self) -> int:
+        """Images encoded so far; those that were remembered are not counted."""
+        return int(lib.pdl_projector_n_encoded(self._handle))
 
     def _make(
-        self,
-        text: str,
-        images: Sequence[Image],
-        add_special: bool,
-        cancel: Any,
-        prompt: Any,
-        error: Any,
+        self, text: str, images: Sequence[Image], add_special: bool, prompt: Any, error: Any
     ) -> int:
         encoded = text.encode("utf-8", "replace")
         native = ffi.new("pdl_image[]", len(images))
@@ -121,7 +142,6 @@ class Projector:
                 add_special,
                 native,
                 len(images),
-                cancel,
                 prompt,
                 error,
             )

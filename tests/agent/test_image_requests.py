@@ -17,6 +17,7 @@ from paddler.messages.generation import (
     GenerationTask,
     ImageTooLarge,
 )
+from paddler.messages.link import Resume
 from tests.support.agent_harness import running_agent, state_of
 
 PROJECTOR = "projector.gguf"
@@ -101,6 +102,77 @@ async def test_an_image_larger_than_a_batch_says_both_sizes(
         await link.serve(state_of(projector=PROJECTOR, n_batch=8))
         await link.generate(1, task(uri()))
         assert await link.ending(1) == ImageTooLarge(16, 8)
+        projector = agent.engine.projector
+        assert projector is not None
+        [prompt] = projector.prompts
+        assert prompt.closed
+        assert not prompt.encoded, "refused before the expensive part"
+
+
+async def test_a_prompt_longer_than_the_context_is_refused_before_its_images_are_encoded(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with running_agent() as agent:
+        link = await agent.balancer.welcome()
+        await link.serve(state_of(projector=PROJECTOR, context_size=40))
+        await link.generate(1, task("look " * 10, uri()))
+        assert (await link.refused(1)).code == 400
+        projector = agent.engine.projector
+        assert projector is not None
+        assert [prompt.encoded for prompt in projector.prompts] == [False]
+
+
+async def test_a_request_is_cancelled_while_its_image_is_encoded(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with running_agent(slots=1) as agent:
+        link = await agent.balancer.welcome()
+        await link.serve(state_of(projector=PROJECTOR))
+        projector = agent.engine.projector
+        assert projector is not None
+        projector.encode_s = 3600.0
+        await link.generate(1, task("look", uri()))
+        await trio.sleep(1)
+        [prompt] = projector.prompts
+        assert not prompt.closed
+        await link.cancel(1)
+        await link.generate(2, "the only slot is free again")
+        await link.done(2, within_s=60)
+        assert prompt.closed
+        assert not prompt.encoded
+        assert link.events(1) == []
+
+
+async def test_a_request_is_cancelled_while_its_image_is_decoded(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def decode_for_ever(*_: object, **__: object) -> None:
+        await trio.sleep_forever()
+
+    monkeypatch.setattr("paddler.agent.images.ImageDecoder.decode", decode_for_ever)
+    async with running_agent(slots=1) as agent:
+        link = await agent.balancer.welcome()
+        await link.serve(state_of(projector=PROJECTOR))
+        await link.generate(1, task("look", uri()))
+        await trio.sleep(1)
+        await link.cancel(1)
+        await link.generate(2, "the only slot is free again")
+        await link.done(2, within_s=60)
+        assert link.events(1) == []
+
+
+async def test_a_conversation_with_images_goes_on_where_another_agent_left_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with running_agent() as agent:
+        link = await agent.balancer.welcome()
+        await link.serve(state_of(projector=PROJECTOR))
+        resume = Resume(token_ids=[ord("h"), ord("e")], n_sent_bytes=2)
+        await link.generate(1, task("look", uri()), resume)
+        done = await link.done(1)
+        assert link.text(1) == "llo"
+        assert done.usage.input_image_tokens == 16
+        assert done.usage.content_tokens == len("hello")
 
 
 async def test_a_text_that_contains_the_marker_is_refused_beside_images(

@@ -105,6 +105,17 @@ def test_absurd_sizes_are_refused_before_decoding(size: tuple[int, int]) -> None
         decode_raster(png_that_claims(*size), 64)
 
 
+def test_a_jpeg_that_is_scanned_again_and_again_is_refused() -> None:
+    """Each scan costs as much as a decoding, and takes a few bytes."""
+    buffer = io.BytesIO()
+    Pillow.new("L", (4000, 4000)).save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
+    assert decode_raster(data, 64).width == 64
+    last_scan = data[data.rindex(b"\xff\xc4") : -2]
+    with pytest.raises(BadImage, match="scans"):
+        decode_raster(data[:-2] + last_scan * 1000 + data[-2:], 64)
+
+
 def test_a_huge_webp_canvas_is_refused_before_it_is_allocated() -> None:
     canvas = struct.pack("<BBHHBHB", 0x02, 0, 0, 0xFFFF, 0x3F, 0xFFFF, 0x3F)
     chunk = b"WEBPVP8X" + struct.pack("<I", 10) + canvas

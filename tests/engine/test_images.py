@@ -64,6 +64,7 @@ async def ask(
 ) -> list[EngineEvent]:
     assert engine.projector is not None
     with await engine.projector.make_prompt(text, images) as prompt:
+        await prompt.encode()
         request = EngineRequest(
             prompt_tokens=[],
             media=prompt,
@@ -169,6 +170,36 @@ async def test_markers_and_images_have_to_match(tmp_path: Path) -> None:
         for text, images in ((f"{MARKER}{MARKER}", [picture(1)]), ("none", [picture(1)])):
             with pytest.raises((errors.InvalidArgument, errors.BadImage)):
                 await engine.projector.make_prompt(text, images)
+
+
+async def test_images_have_to_be_encoded_before_a_request(tmp_path: Path) -> None:
+    async with opened(tmp_path) as engine:
+        assert engine.projector is not None
+        with await engine.projector.make_prompt(MARKER, [picture(1)]) as prompt:
+            request = EngineRequest(prompt_tokens=[], media=prompt, max_tokens=1, sampling=GREEDY)
+            with pytest.raises(errors.InvalidArgument, match="not encoded"):
+                async with engine.start(request):
+                    pass
+
+
+async def test_an_image_that_was_encoded_lately_is_not_encoded_again(tmp_path: Path) -> None:
+    async with opened(tmp_path, n_slots=1) as engine:
+        assert engine.projector is not None
+        text = f"{LONG}{MARKER} what is it?"
+        fresh = logprobs(await ask(engine, text, [picture(1)]))
+        assert engine.projector.n_encoded == 1
+        await ask_text(engine, "something else entirely")
+        assert logprobs(await ask(engine, text, [picture(1)])) == pytest.approx(fresh, abs=0.08)
+        assert engine.projector.n_encoded == 1
+        await ask(engine, f"{text}{MARKER}", [picture(1), picture(2)])
+        assert engine.projector.n_encoded == 2
+
+
+async def test_sizes_are_known_before_anything_is_encoded(tmp_path: Path) -> None:
+    async with opened(tmp_path, n_batch=32, patches_per_side=16) as engine:
+        assert engine.projector is not None
+        with await engine.projector.make_prompt(MARKER, [picture(1)]) as prompt:
+            assert prompt.largest_image_tokens > 32
 
 
 async def test_an_image_larger_than_a_batch_is_refused(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ from paddler.messages.generation import (
     ToolCallParseFailed,
     ToolCallsParsed,
 )
+from paddler.messages.templates import TemplateCheck
 
 DEFAULT_TEMPLATE = "a template"
 
@@ -136,6 +137,8 @@ class ScriptedMediaPrompt:
 
     text: str
     images: Sequence[Image]
+    encode_s: float
+    encoded: bool = False
     closed: bool = False
 
     IMAGE_TOKENS = 16
@@ -159,6 +162,13 @@ class ScriptedMediaPrompt:
     def largest_image_tokens(self) -> int:
         return self.IMAGE_TOKENS
 
+    largest_at_once_tokens = largest_image_tokens
+
+    async def encode(self) -> None:
+        await trio.sleep(self.encode_s)
+        assert not self.closed
+        self.encoded = True
+
     def close(self) -> None:
         self.closed = True
 
@@ -166,10 +176,11 @@ class ScriptedMediaPrompt:
 class ScriptedProjector:
     def __init__(self) -> None:
         self.prompts: list[ScriptedMediaPrompt] = []
+        self.encode_s = 0.01
 
     async def make_prompt(self, text: str, images: Sequence[Image]) -> ScriptedMediaPrompt:
-        await trio.sleep(0.01)
-        self.prompts.append(ScriptedMediaPrompt(text, images))
+        await trio.lowlevel.checkpoint()
+        self.prompts.append(ScriptedMediaPrompt(text, images, self.encode_s))
         return self.prompts[-1]
 
 
@@ -236,9 +247,8 @@ class ScriptedEngine:
     @contextlib.asynccontextmanager
     async def start(self, request: EngineRequest) -> AsyncGenerator[ScriptedGeneration, None]:
         if isinstance(request.media, ScriptedMediaPrompt):
+            assert request.media.encoded
             assert not request.media.closed
-            if self.options.n_batch < request.media.largest_image_tokens:
-                raise errors.BadImage("an image is larger than a batch")
         if len(request.prompt_tokens) >= self.context_tokens:
             raise errors.PromptTooLong("the prompt is too long")
         self.requests.append(request)
@@ -380,6 +390,12 @@ class ScriptedBackend:
             yield engine
         finally:
             engine.closed = True
+
+    async def try_template(self, source: str) -> TemplateCheck:
+        await trio.sleep(0.01)
+        if source == "broken":
+            return TemplateCheck(error="line 1: unexpected end")
+        return TemplateCheck(preview=f"{source}: Hello")
 
     def json_schema_to_grammar(self, schema: str) -> str:
         try:
