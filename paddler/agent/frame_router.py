@@ -5,8 +5,9 @@ from __future__ import annotations
 from paddler.agent.outbox import Outbox
 from paddler.agent.reconciler import Reconciler
 from paddler.agent.slots import hand_back
+from paddler.agent.template_checks import TemplateChecks
 from paddler.concurrency.latest import Latest
-from paddler.messages.link import ApplyState, CancelRequest, Embed, Generate
+from paddler.messages.link import ApplyState, CancelRequest, CheckTemplate, Embed, Generate
 
 __all__ = ["FrameRouter"]
 
@@ -14,8 +15,11 @@ __all__ = ["FrameRouter"]
 class FrameRouter:
     """The agent's `LinkHandler`; `outbox` is the open link's, if one is open."""
 
-    def __init__(self, reconciler: Reconciler, activity: Latest[int]) -> None:
+    def __init__(
+        self, reconciler: Reconciler, template_checks: TemplateChecks, activity: Latest[int]
+    ) -> None:
         self._reconciler = reconciler
+        self._template_checks = template_checks
         self._activity = activity
         self._refusal: str | None = None
         self.outbox: Outbox | None = None
@@ -30,7 +34,9 @@ class FrameRouter:
         self._activity.set(0)
 
     def frame_received(
-        self, frame: ApplyState | Generate | Embed | CancelRequest, outbox: Outbox
+        self,
+        frame: ApplyState | Generate | Embed | CancelRequest | CheckTemplate,
+        outbox: Outbox,
     ) -> None:
         """See `link.LinkHandler`."""
         generation = self._reconciler.generation
@@ -40,6 +46,8 @@ class FrameRouter:
             case CancelRequest(request_id):
                 if generation is not None:
                     generation.slots.cancel(request_id, outbox)
+            case CheckTemplate():
+                self._template_checks.asked(frame, outbox)
             case Generate() | Embed():
                 if self._refusal is not None:
                     hand_back([frame], outbox, self._refusal)

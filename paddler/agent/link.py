@@ -30,6 +30,7 @@ from paddler.messages.link import (
     AgentStatus,
     ApplyState,
     CancelRequest,
+    CheckTemplate,
     Embed,
     FromAgent,
     Generate,
@@ -52,7 +53,9 @@ class LinkHandler(Protocol):
         """The balancer welcomed the agent; `outbox` reaches it until `link_closed`."""
 
     def frame_received(
-        self, frame: ApplyState | Generate | Embed | CancelRequest, outbox: Outbox
+        self,
+        frame: ApplyState | Generate | Embed | CancelRequest | CheckTemplate,
+        outbox: Outbox,
     ) -> None:
         """The balancer asks for something; answers go to `outbox`."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from paddler.agent.engine_protocol import Engine, EngineOptions
 from paddler.engine.errors import Unsupported
+from paddler.messages.templates import TemplateCheck
 
 __all__ = ["NativeBackend"]
 
@@ -56,6 +57,12 @@ class NativeBackend:
             on_progress=on_progress,
         ) as engine:
             yield engine
+
+    async def try_template(self, source: str) -> TemplateCheck:
+        """See `paddler.engine.template_probe`."""
+        from paddler.engine.template_probe import try_template
+
+        return await try_template(source)
 
     def json_schema_to_grammar(self, schema: str) -> str:
         """GBNF with the root `root`; raises `BadSchema`."""

@@ -26,12 +26,20 @@ from paddler.messages.link import (
     Leaving,
     LoadReport,
     RequestEvents,
+    TemplateChecked,
 )
 
 __all__ = ["Outbox", "OutboxClosed"]
 
 PlainFrame: TypeAlias = (
-    AgentStatus | CacheReport | EmbeddingEvents | HandedOver | Heartbeat | Leaving | LoadReport
+    AgentStatus
+    | CacheReport
+    | EmbeddingEvents
+    | HandedOver
+    | Heartbeat
+    | Leaving
+    | LoadReport
+    | TemplateChecked
 )
 
 

@@ -1,7 +1,7 @@
 """The agent as a whole: what is started, in which order, and how it stops.
 
 Nursery: `run` owns the root nursery with the link, the reconciler (which owns
-the engine and its requests) and the load reporter.
+the engine and its requests), the load reporter and the trier of templates.
 
 Told to stop, the agent says that it leaves, hands its running requests over so
 that others continue them, waits until that is written, and closes the engine;
@@ -29,6 +29,7 @@ from paddler.agent.native_backend import NativeBackend
 from paddler.agent.reconciler import ModelFetcher, Reconciler
 from paddler.agent.settings import AgentSettings
 from paddler.agent.status import StatusBoard
+from paddler.agent.template_checks import TemplateChecks
 from paddler.concurrency.latest import Latest
 from paddler.messages.link import PROTOCOL_VERSION, Hello, Leaving
 from paddler.version import paddler_version
@@ -91,7 +92,8 @@ async def run_agent(
         random_source=random_source,
         activity=activity,
     )
-    router = FrameRouter(reconciler, activity)
+    template_checks = TemplateChecks(backend.try_template)
+    router = FrameRouter(reconciler, template_checks, activity)
     link = Link(
         settings,
         hello=lambda: Hello(
@@ -109,6 +111,7 @@ async def run_agent(
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(reconciler.run)
+        await nursery.start(template_checks.run)
         nursery.start_soon(
             lambda: report_load(
                 router,

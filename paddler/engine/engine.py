@@ -20,7 +20,7 @@ from paddler.engine.model import Model, ModelFacts, open_model
 from paddler.engine.requests import EngineEvent, EngineRequest
 from paddler.engine.settings import EngineSettings
 from paddler.engine.slots import EngineStats, Generation, SlotEngine, open_slots
-from paddler.engine.template_probe import probe_template
+from paddler.engine.template_probe import try_template
 
 
 class Engine:
@@ -93,7 +93,9 @@ class Engine:
                 template = model.facts.chat_template
             try:
                 if template is not None:
-                    await probe_template(template)
+                    check = await try_template(template)
+                    if check.error is not None:
+                        raise errors.BadTemplate(check.error)
                 chat = await trio.to_thread.run_sync(
                     ChatTemplates.open, model.handle, chat_template_override
                 )

@@ -130,12 +130,14 @@ class DashboardSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Everything at one moment.
 
     `instance` names this run of the balancer. `model_path` is what is asked
-    for, "None" if nothing is. `sample` is the newest of the history.
+    for, "None" if nothing is; `state_revision` grows with every desired state
+    that is put. `sample` is the newest of the history.
     """
 
     instance: str
     version: str
     model_path: str
+    state_revision: int
     buffer: BufferView
     slots_total: int
     slots_processing: int

@@ -19,6 +19,7 @@ from paddler.messages.agents import ApplicationStatus, Issue
 from paddler.messages.embeddings import EmbeddingDocument, EmbeddingResult, Normalization
 from paddler.messages.generation import GenerationEvent, GenerationTask
 from paddler.messages.state import ApplicableState, PoolingType
+from paddler.messages.templates import TemplateCheck
 
 PROTOCOL_VERSION = 1
 
@@ -179,6 +180,13 @@ class CacheReport(msgspec.Struct, frozen=True, tag="cache"):
     tips: list[int]
 
 
+class TemplateChecked(msgspec.Struct, frozen=True, tag="template_checked"):
+    """What became of a `CheckTemplate`; `check` is None where it could not be tried."""
+
+    request_id: int
+    check: TemplateCheck | None
+
+
 FromAgent = (
     Hello
     | AgentStatus
@@ -189,6 +197,7 @@ FromAgent = (
     | Leaving
     | Heartbeat
     | CacheReport
+    | TemplateChecked
 )
 
 
@@ -252,4 +261,13 @@ class CancelRequest(msgspec.Struct, frozen=True, tag="cancel"):
     request_id: int
 
 
-ToAgent = Welcome | Refused | ApplyState | Generate | Embed | CancelRequest | Heartbeat
+class CheckTemplate(msgspec.Struct, frozen=True, tag="check_template"):
+    """Try a chat template and answer with `TemplateChecked`; nothing else changes."""
+
+    request_id: int
+    source: str
+
+
+ToAgent = (
+    Welcome | Refused | ApplyState | Generate | Embed | CancelRequest | Heartbeat | CheckTemplate
+)

@@ -24,6 +24,7 @@ import trio
 from paddler.balancer.fleet.agents import AgentRecord
 from paddler.balancer.fleet.channel import ChannelClosed, FrameChannel
 from paddler.balancer.fleet.errors import BadFrame, LinkEnded, LinkRefused, PeerSilent
+from paddler.balancer.fleet.template_checks import TemplateChecks
 from paddler.concurrency.mailbox import Mailbox, MailboxFull
 from paddler.messages.embeddings import EmbeddingDocument, Normalization
 from paddler.messages.generation import TERMINAL_EVENTS, GenerationEvent, GenerationTask
@@ -33,6 +34,7 @@ from paddler.messages.link import (
     ApplyState,
     CacheReport,
     CancelRequest,
+    CheckTemplate,
     Embed,
     EmbeddingEvents,
     EventBatch,
@@ -46,9 +48,11 @@ from paddler.messages.link import (
     LoadReport,
     Refused,
     Resume,
+    TemplateChecked,
     ToAgent,
     Welcome,
 )
+from paddler.messages.templates import TemplateCheck
 
 if TYPE_CHECKING:
     from paddler.balancer.fleet.fleet import Fleet
@@ -122,6 +126,7 @@ class AgentLink:
         self._limits = limits
         self._outgoing: Mailbox[bytes] = Mailbox(limits.max_queued_frames)
         self._sinks: dict[int, RequestSink] = {}
+        self._template_checks = TemplateChecks()
         self._request_ids = itertools.count(1)
         self._ended = trio.Event()
         self._end_reason: LinkEnded | None = None
@@ -166,6 +171,12 @@ class AgentLink:
         """Tell the agent to apply a state."""
         self._send(frame)
 
+    async def check_template(self, source: str) -> TemplateCheck | None:
+        """Have the agent try a chat template; None if it could not, or is gone."""
+        request_id = next(self._request_ids)
+        self._send(CheckTemplate(request_id=request_id, source=source))
+        return await self._template_checks.result(request_id)
+
     def end(self, reason: LinkEnded) -> None:
         """End the link; the first reason is the one that is told."""
         if self._end_reason is None:
@@ -177,6 +188,7 @@ class AgentLink:
         sinks, self._sinks = self._sinks, {}
         for sink in sinks.values():
             sink.on_given_back(reason)
+        self._template_checks.give_up()
 
     async def run(self, channel: FrameChannel) -> LinkEnded:
         """Carry frames until the link ends, and return why."""
@@ -249,6 +261,8 @@ class AgentLink:
                 self._on_condition(self)
             case HandedOver():
                 self._take_back(message)
+            case TemplateChecked(request_id, check):
+                self._template_checks.answered(request_id, check)
             case Leaving():
                 self.record.leaving = True
                 logger.info("agent_leaving agent=%s reason=%r", self.record.id, message.reason)

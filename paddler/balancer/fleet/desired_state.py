@@ -72,6 +72,7 @@ class DesiredStates:
         self._database = database
         self._drain_timeout_s = drain_timeout_s
         self._desired = DesiredState()
+        self._n_adopted = 0
         self._newest: _Newest | None = None
         self._previous: tuple[int, ApplicableState] | None = None
         self._putting = trio.Lock()
@@ -80,6 +81,11 @@ class DesiredStates:
     def desired(self) -> DesiredState:
         """What the operator asked for last."""
         return self._desired
+
+    @property
+    def revision(self) -> int:
+        """Grows with every state that is asked for, since the start."""
+        return self._n_adopted
 
     @property
     def applicable(self) -> ApplicableState | None:
@@ -109,6 +115,7 @@ class DesiredStates:
 
     def _adopt(self, desired: DesiredState) -> None:
         self._desired = desired
+        self._n_adopted += 1
         state = desired.applicable()
         version = version_of(state)
         newest = self._newest

@@ -17,6 +17,7 @@ from paddler.balancer.fleet.errors import LinkRefused, LinkReplaced
 from paddler.concurrency.latest import Latest
 from paddler.messages.agents import AgentsSnapshot, Issue
 from paddler.messages.link import ApplyState, Hello
+from paddler.messages.templates import TemplateCheck
 
 logger = logging.getLogger("paddler.balancer.fleet")
 
@@ -72,6 +73,13 @@ class Fleet:
     def serving(self, kind: RequestKind) -> list[AgentRecord]:
         """Agents that may be given requests of `kind` now."""
         return [record for record in self.records if kind in record.serves]
+
+    async def check_template(self, source: str) -> TemplateCheck | None:
+        """Have the least busy agent try a chat template; None if none could."""
+        links = [link for link in self._by_agent.values() if not link.record.leaving]
+        if not links:
+            return None
+        return await min(links, key=lambda link: link.n_requests).check_template(source)
 
     def snapshot(self) -> AgentsSnapshot:
         """The whole fleet as the management service shows it."""

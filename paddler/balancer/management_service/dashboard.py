@@ -72,6 +72,7 @@ class Dashboard:
             instance=self.history.instance,
             version=paddler_version(),
             model_path=model if isinstance(model, str) else model.path,
+            state_revision=self._states.revision,
             buffer=BufferView(
                 waiting=self._buffer.waiting.value,
                 capacity=self._buffer.max_waiting,

@@ -31,8 +31,13 @@ from paddler.balancer.management_service.agent_socket import AgentSocketChannel
 from paddler.balancer.management_service.dashboard import Dashboard, model_details
 from paddler.balancer.management_service.event_streams import event_stream
 from paddler.messages.agents import BufferedRequestsSnapshot
+from paddler.messages.decoding import decode_json
 from paddler.messages.link import MAX_FRAME_BYTES
 from paddler.messages.state import decode_desired_state
+from paddler.messages.templates import TemplateSource
+
+TEMPLATE_CHECK_S = 20.0
+"""An agent gives a template half of this."""
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -75,6 +80,7 @@ class ManagementService:
         app.add_route("GET", "/api/v1/agent/<agent_id>/model", self._model)
         app.add_route("GET", "/api/v1/dashboard", self._dashboard)
         app.add_route("GET", "/api/v1/dashboard/history", self._dashboard_history)
+        app.add_route("POST", "/api/v1/chat_template_check", self._check_template)
         app.add_socket_route("/api/v1/agent_socket/<agent_id>", self._agent_socket)
 
         async def agents_stream(request: EdgeRequest) -> StreamedAnswer:
@@ -122,6 +128,15 @@ class ManagementService:
 
     async def _applicable_state(self, request: EdgeRequest) -> Answer:
         return json_answer(self.states.applicable)
+
+    async def _check_template(self, request: EdgeRequest) -> Answer:
+        source = decode_json(request.content, TemplateSource).content
+        with trio.move_on_after(TEMPLATE_CHECK_S):
+            check = await self.fleet.check_template(source)
+            if check is None:
+                return error_answer(503, "no agent is connected that could try the template")
+            return json_answer(check)
+        return error_answer(504, f"no agent tried the template within {TEMPLATE_CHECK_S:g} s")
 
     async def _template_override(self, request: EdgeRequest, agent_id: str) -> Answer:
         model = self._record(agent_id).description
