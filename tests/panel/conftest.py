@@ -7,22 +7,26 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from build_support.panel_build import frontend_tree
 from paddler.balancer.admin_panel.assets import ASSETS
+from paddler.messages.state import ModelReference
 from tests.support.real_programs import Programs, RealBalancer, gemma_state, programs
+from tests.support.tiny_projector import tiny_projector
 
 ROOT = Path(__file__).resolve().parents[2]
 PANEL = "--web-admin-panel-addr=127.0.0.1:0"
+GEMMA_EMBEDDING_WIDTH = 640
 TIMEOUT_MS = 60_000.0
 """The machine may be busy with the model; nothing is measured here."""
 
 
 @dataclasses.dataclass
 class Fleet:
-    """A balancer with a panel, and an agent that serves the real model."""
+    """A balancer with a panel, and an agent that serves the real model, images included."""
 
     balancer: RealBalancer
     panel_url: str
@@ -70,12 +74,20 @@ def started() -> Iterator[Programs]:
 
 
 @pytest.fixture(scope="package")
-def fleet(browser: Browser, real_model_path: Path) -> Iterator[Fleet]:
+def fleet(
+    browser: Browser, real_model_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Fleet]:
     """Shared by the tests that leave it as it is."""
+    path = tmp_path_factory.mktemp("projector") / "projector.gguf"
+    projector = tiny_projector(path, n_embd_text=GEMMA_EMBEDDING_WIDTH)
+    state = msgspec.structs.replace(
+        gemma_state(real_model_path, enable_embeddings=True),
+        multimodal_projection=ModelReference(LocalToAgent=str(projector)),
+    )
     with programs() as running:
         balancer = running.balancer(PANEL, "--buffered-request-timeout=60000")
         running.agent(balancer.management_address, slots=2, name="shared")
-        balancer.put_state(gemma_state(real_model_path, enable_embeddings=True))
+        balancer.put_state(state)
         balancer.wait_for_slots(2)
         yield Fleet(balancer, balancer.url("admin_panel"), real_model_path)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
-from paddler.messages.state import DesiredState, ModelReference
+from paddler.messages.state import ChatTemplate, DesiredState, ModelReference
 from tests.panel.conftest import PANEL, Fleet
-from tests.support.real_programs import GEMMA_TEMPLATE, Programs
+from tests.support.real_programs import GEMMA_TEMPLATE, Programs, gemma_state
 
 
 def test_a_model_set_through_the_form_loads(
@@ -38,23 +39,63 @@ def test_a_model_set_through_the_form_loads(
     expect(side.get_by_label("Chat template in use")).to_contain_text("start_of_turn")
 
 
-def test_a_template_that_does_not_compile_is_explained_beneath_the_editor(
+def test_a_template_is_tried_by_an_agent_while_it_is_written(page: Page, fleet: Fleet) -> None:
+    page.goto(fleet.panel_url + "/#/model")
+    editor = page.get_by_label("Template (Jinja)")
+    apply = page.get_by_role("button", name="Apply to the fleet")
+    editor.fill("Hello\n{% for message in messages %}never closed")
+    expect(page.get_by_test_id("template-check")).to_contain_text("line 2: {% for %} has no")
+    expect(apply).to_be_disabled()
+
+    editor.fill(GEMMA_TEMPLATE + "Be kind.")
+    expect(page.get_by_text("it compiles")).to_be_visible()
+    expect(page.get_by_test_id("template-check")).to_have_count(0)
+    page.get_by_text("What it makes of one question").click()
+    expect(page.get_by_label("A question as the template writes it")).to_contain_text("Be kind.")
+    expect(apply).to_be_enabled()
+
+    editor.fill("{{ raise_exception('not for me') }}")
+    expect(page.get_by_test_id("template-warning")).to_contain_text("not for me")
+    expect(apply).to_be_enabled()
+
+
+def test_a_template_that_was_applied_and_does_not_compile_is_explained(
     page: Page, started: Programs, real_model_path: Path
 ) -> None:
     balancer = started.balancer(PANEL)
     started.agent(balancer.management_address, name="critic")
+    good = gemma_state(real_model_path, context_size=256)
+    bad = msgspec.structs.replace(good, chat_template_override=ChatTemplate("{% for x in"))
+    balancer.put_state(bad)
     page.goto(balancer.url("admin_panel") + "/#/model")
-    page.get_by_label("Model", exact=True).fill(str(real_model_path))
-    page.get_by_label("Context per slot").fill("256")
-    page.get_by_label("Written here").check()
-    page.get_by_label("Template (Jinja)").fill("{% for message in messages %}never closed")
-    page.get_by_role("button", name="Apply to the fleet").click()
     problem = page.get_by_test_id("template-error")
     expect(problem).to_contain_text("does not compile")
-
     page.get_by_label("Template (Jinja)").fill(GEMMA_TEMPLATE)
     page.get_by_role("button", name="Apply to the fleet").click()
     expect(problem).to_have_count(0)
+
+
+def test_what_is_typed_survives_a_look_at_another_page(page: Page, fleet: Fleet) -> None:
+    page.goto(fleet.panel_url + "/#/model")
+    page.get_by_label("Top k").fill("33")
+    page.get_by_role("link", name="Dashboard", exact=True).click()
+    page.get_by_role("link", name="Model", exact=True).click()
+    expect(page.get_by_label("Top k")).to_have_value("33")
+    expect(page.get_by_test_id("changes")).to_contain_text("33")
+
+
+def test_a_form_follows_what_somebody_else_applies(page: Page, started: Programs) -> None:
+    balancer = started.balancer(PANEL)
+    page.goto(balancer.url("admin_panel") + "/#/model")
+    expect(page.get_by_label("Model", exact=True)).to_have_value("")
+    balancer.put_state(DesiredState(model=ModelReference(LocalToAgent="/theirs.gguf")))
+    expect(page.get_by_label("Model", exact=True)).to_have_value("agent:///theirs.gguf")
+    page.get_by_label("Top k").fill("33")
+    balancer.put_state(DesiredState(model=ModelReference(LocalToAgent="/again.gguf")))
+    expect(page.get_by_text("Somebody else changed the state meanwhile")).to_be_visible()
+    expect(page.get_by_label("Top k")).to_have_value("33")
+    page.get_by_role("button", name="Discard").click()
+    expect(page.get_by_label("Model", exact=True)).to_have_value("agent:///again.gguf")
 
 
 @pytest.mark.parametrize(
@@ -96,10 +137,18 @@ def test_a_state_that_somebody_else_changed_meanwhile_is_not_overwritten(
     balancer = started.balancer(PANEL)
     page.goto(balancer.url("admin_panel") + "/#/model")
     page.get_by_label("Temperature").fill("0.25")
-    balancer.put_state(DesiredState(model=ModelReference(LocalToAgent="/theirs.gguf")))
+
+    def theirs_comes_first(route: Route) -> None:
+        if route.request.method == "GET":
+            balancer.put_state(DesiredState(model=ModelReference(LocalToAgent="/theirs.gguf")))
+        route.continue_()
+
+    page.route("**/api/v1/balancer_desired_state", theirs_comes_first)
     page.get_by_role("button", name="Apply to the fleet").click()
     expect(page.get_by_test_id("apply-result")).to_contain_text("Somebody else")
-    expect(page.get_by_test_id("changes")).to_contain_text("agent:///theirs.gguf")
+    expect(page.get_by_test_id("changes")).to_contain_text("0.25")
+    sent = page.request.get(f"{balancer.management_url}/api/v1/balancer_desired_state").json()
+    assert sent["model"] == {"LocalToAgent": "/theirs.gguf"}
 
 
 def test_what_the_form_sends_is_what_it_was_given(page: Page, started: Programs) -> None:

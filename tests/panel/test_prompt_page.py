@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+from PIL import Image as Pillow
 from playwright.sync_api import Page, expect
 
-from tests.panel.conftest import Fleet
+from tests.panel.conftest import PANEL, Fleet
+from tests.support.real_programs import Programs
 
 
 def open_prompt(page: Page, fleet: Fleet, max_tokens: int) -> None:
@@ -116,3 +122,87 @@ def test_embeddings_show_how_similar_documents_are(page: Page, fleet: Fleet) -> 
     expect(table.locator("caption")).to_contain_text("640 dimensions")
     expect(table.locator("td.heat")).to_have_count(9)
     expect(table.locator("td.heat").first).to_have_text("1.000")
+
+
+def test_an_answer_goes_on_while_another_page_is_looked_at(page: Page, fleet: Fleet) -> None:
+    open_prompt(page, fleet, 900)
+    send(page, "Count from one to five hundred, in words.")
+    text = page.get_by_test_id("answer-text")
+    expect(text).not_to_be_empty()
+    before = len(text.inner_text())
+    page.get_by_role("link", name="Dashboard", exact=True).click()
+    expect(page.get_by_test_id("slots")).to_contain_text("1 of 2 busy")
+    page.get_by_role("link", name="Prompt", exact=True).click()
+    expect(page.get_by_test_id("answer")).to_have_attribute("data-ended", "running")
+    page.wait_for_function(
+        "n => document.querySelector('[data-testid=answer-text]').innerText.length > n", arg=before
+    )
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_test_id("answer")).to_have_attribute("data-ended", "stopped")
+    fleet.balancer.wait_until_idle(10)
+
+
+def test_images_survive_a_reload_and_what_is_copied_runs(
+    page: Page, fleet: Fleet, tmp_path: Path
+) -> None:
+    picture = tmp_path / "noise.png"
+    Pillow.effect_noise((700, 500), 90).save(picture)
+    open_prompt(page, fleet, 4)
+    page.locator("input[type=file]").set_input_files([picture, picture])
+    expect(page.get_by_role("button", name="Remove image 2")).to_be_visible()
+    send(page, "What is it?")
+    expect(page.get_by_test_id("answer")).to_have_attribute("data-ended", "done")
+    expect(page.get_by_test_id("stats")).to_contain_text("images 32")
+
+    page.reload()
+    expect(page.get_by_test_id("messages").locator("img")).to_have_count(2)
+    page.evaluate(
+        """() => {
+            window.copied = [];
+            const clipboard = { writeText: async (text) => void window.copied.push(text) };
+            Object.defineProperty(navigator, "clipboard", { value: clipboard });
+        }"""
+    )
+    page.get_by_role("button", name="Copy as curl").click()
+    page.get_by_role("button", name="Copy as Python").click()
+    page.wait_for_function("window.copied.length === 2")
+    for program, source in zip(
+        (["bash", "-s"], [sys.executable, "-"]), page.evaluate("window.copied"), strict=True
+    ):
+        done = subprocess.run(program, input=source, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"input_image_tokens.{1,3}32", done.stdout), done.stdout
+
+
+def test_two_tabs_keep_each_others_conversations(page: Page, fleet: Fleet) -> None:
+    open_prompt(page, fleet, 2)
+    other = page.context.new_page()
+    open_prompt(other, fleet, 2)
+    for tab, text in ((page, "From the first."), (other, "From the second.")):
+        send(tab, text)
+        expect(tab.get_by_test_id("answer")).to_have_attribute("data-ended", "done")
+    page.reload()
+    expect(page.get_by_test_id("messages")).to_contain_text("From the first.")
+    titles = page.get_by_label("Conversation", exact=True).locator("option")
+    expect(titles).to_have_text(["New conversation", "From the second.", "From the first."])
+
+
+def test_a_page_without_a_model_says_that_requests_will_wait(page: Page, started: Programs) -> None:
+    page.goto(started.balancer(PANEL).url("admin_panel") + "/#/prompt")
+    expect(page.get_by_test_id("not-ready")).to_contain_text("requests wait in the buffer")
+
+
+@pytest.mark.parametrize("stored", ["{}", "[1]", "null", '{"sampling": 7, "maxTokens": 3}', "x"])
+def test_what_another_version_left_in_the_browser_does_no_harm(
+    page: Page, fleet: Fleet, stored: str
+) -> None:
+    page.goto(fleet.panel_url)
+    for key in ("settings", "documents", "raw", "conversations"):
+        page.evaluate(
+            "([key, value]) => localStorage.setItem('paddler.prompt.' + key, value)", [key, stored]
+        )
+    page.goto(fleet.panel_url + "/#/prompt")
+    page.reload()
+    expect(page.get_by_label("Max tokens")).to_have_value("512")
+    page.get_by_role("tab", name="Embeddings").click()
+    expect(page.get_by_label("Document 1", exact=True)).to_be_visible()

@@ -10,6 +10,8 @@ export class Live {
   readonly dashboard = new Store<Dashboard | null>(null);
   readonly history = new Store<History | null>(null);
   readonly connection = new Store<Connection>("connecting");
+  /** The balancer is of another version than this page. */
+  readonly isOutdated = new Store(false);
   /** Told once the balancer is heard again; null when there is nothing to tell. */
   readonly notice = new Store<string | null>(null);
 
@@ -37,6 +39,7 @@ export class Live {
       this.notice.set("Connected to the balancer again.");
     }
     this.wasDown = false;
+    this.isOutdated.set(event.version !== this.services.config.version);
     this.dashboard.set(event);
     this.extendHistory(event);
   }

@@ -10,6 +10,7 @@ import type {
   EmbeddingRequest,
   Envelope,
   History,
+  TemplateCheck,
 } from "./types";
 
 export class Services {
@@ -33,6 +34,11 @@ export class Services {
 
   agentModel(agentId: string): Promise<AgentModelDetails | null> {
     return getJson(this.management(`agent/${encodeURIComponent(agentId)}/model`));
+  }
+
+  async checkTemplate(content: string, signal: AbortSignal): Promise<TemplateCheck> {
+    const url = this.management("chat_template_check");
+    return (await (await send(url, jsonBody("POST", { content }, signal))).json()) as TemplateCheck;
   }
 
   inference(path: string): string {

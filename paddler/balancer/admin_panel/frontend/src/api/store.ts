@@ -40,9 +40,13 @@ export function useStore<T>(store: Store<T>): T {
 /** Whether something could not be kept because the browser's storage is full or off. */
 export const storageFailed = new Store(false);
 
-/** A store kept in the browser under `key`; unreadable or full storage is no error. */
-export function storedStore<T>(key: string, fallback: T): Store<T> {
-  const store = new Store(read(key, fallback));
+/**
+ * A store kept in the browser under `key`, the same in all of its tabs.
+ * `repair` makes a value of whatever an older or newer panel left there;
+ * unreadable or full storage is no error.
+ */
+export function storedStore<T>(key: string, fallback: T, repair: (found: unknown) => T): Store<T> {
+  const store = new Store(read(localStorage.getItem.bind(localStorage), key, fallback, repair));
   store.watch(() => {
     try {
       localStorage.setItem(key, JSON.stringify(store.value));
@@ -51,14 +55,24 @@ export function storedStore<T>(key: string, fallback: T): Store<T> {
       storageFailed.set(true);
     }
   });
+  window.addEventListener("storage", (event) => {
+    if (event.key === key) store.set(read(() => event.newValue, key, fallback, repair));
+  });
   return store;
 }
 
-function read<T>(key: string, fallback: T): T {
+function read<T>(
+  find: (key: string) => string | null,
+  key: string,
+  fallback: T,
+  repair: (found: unknown) => T,
+): T {
   try {
-    const text = localStorage.getItem(key);
-    return text === null ? fallback : (JSON.parse(text) as T);
+    const text = find(key);
+    return text === null ? fallback : repair(JSON.parse(text));
   } catch {
     return fallback;
   }
 }
+
+export const text = (found: unknown): string => (typeof found === "string" ? found : "");

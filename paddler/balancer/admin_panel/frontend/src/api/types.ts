@@ -84,6 +84,7 @@ export interface Dashboard {
   instance: string;
   version: string;
   model_path: string;
+  state_revision: number;
   buffer: { waiting: number; capacity: number; timeout_ms: number };
   slots_total: number;
   slots_processing: number;
@@ -117,6 +118,12 @@ export interface DesiredState {
   model: ModelReference;
   multimodal_projection: ModelReference;
   use_chat_template_override: boolean;
+}
+
+export interface TemplateCheck {
+  error: string | null;
+  warning: string | null;
+  preview: string | null;
 }
 
 export interface Usage {

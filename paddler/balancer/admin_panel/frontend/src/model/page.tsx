@@ -1,74 +1,45 @@
 /** What the fleet serves: the form, what it would change, and how the change goes. */
 
-import { useCallback, useEffect, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { messageOf } from "../api/http";
 import type { Live } from "../api/live";
 import type { Services } from "../api/services";
 import { useStore } from "../api/store";
-import type { DesiredState } from "../api/types";
 import { Rollout } from "../dashboard/rollout";
 import { changesBetween, templateChanges } from "./changes";
 import { ChangesView } from "./changes-view";
-import { draftFrom, isComplete, stateOf, type Draft } from "./draft";
+import { apply, change, discard, editing, problem, refresh, type Editing } from "./desired-state-form";
+import { isComplete, stateOf } from "./draft";
 import { FleetProgress } from "./fleet-progress";
 import { LoadedModel } from "./loaded-model";
 import { ParametersForm } from "./parameters-form";
 import { ReferenceField } from "./reference-field";
 import { TemplateEditor } from "./template-editor";
+import { useTemplateCheck } from "./template-check";
 
 export function ModelPage({ live, services }: { live: Live; services: Services }) {
-  const connection = useStore(live.connection);
   const dashboard = useStore(live.dashboard);
-  const [saved, setSaved] = useState<DesiredState | null>(null);
-  const [draft, setDraft] = useState<Draft | null>(null);
-  const [problem, setProblem] = useState<string | null>(null);
-
-  const load = useCallback(async () => {
-    try {
-      const state = await services.desiredState();
-      setSaved(state);
-      setDraft((present) => present ?? draftFrom(state));
-      setProblem(null);
-    } catch (error) {
-      setProblem(messageOf(error));
-    }
-  }, [services]);
+  const now = useStore(editing);
+  const failure = useStore(problem);
+  const revision = dashboard === null ? null : `${dashboard.instance} ${dashboard.state_revision}`;
 
   useEffect(() => {
-    if (connection !== "down") void load();
-  }, [connection, load]);
+    void refresh(services);
+  }, [revision, services]);
 
   return (
     <div class="page model-page">
       <h1>Model</h1>
-      {problem !== null && (
+      {failure !== null && (
         <p class="banner banner-bad" role="alert">
-          {problem}
+          {failure}
         </p>
       )}
       <div class="columns">
-        {saved === null || draft === null ? (
+        {now === null ? (
           <p class="muted">Asking what the fleet should serve…</p>
         ) : (
-          <StateForm
-            saved={saved}
-            draft={draft}
-            onDraft={setDraft}
-            onSave={async (state) => {
-              const present = await services.desiredState();
-              if (JSON.stringify(present) !== JSON.stringify(saved)) {
-                setSaved(present);
-                throw new Error(
-                  "Somebody else changed the state meanwhile. The changes are now shown " +
-                    "against theirs: look again, then apply.",
-                );
-              }
-              await services.putDesiredState(state);
-              setSaved(state);
-              setDraft(draftFrom(state));
-            }}
-            live={live}
-          />
+          <StateForm now={now} live={live} services={services} />
         )}
         <aside class="model-side" aria-label="The fleet now">
           {dashboard !== null && (
@@ -79,9 +50,7 @@ export function ModelPage({ live, services }: { live: Live; services: Services }
                 agents={dashboard.agents}
                 services={services}
                 onUseTemplate={(template) =>
-                  setDraft((present) =>
-                    present === null ? null : { ...present, template, useTemplate: true },
-                  )
+                  now !== null && change({ ...now.draft, template, useTemplate: true })
                 }
               />
             </>
@@ -93,32 +62,30 @@ export function ModelPage({ live, services }: { live: Live; services: Services }
 }
 
 function StateForm({
-  saved,
-  draft,
-  onDraft,
-  onSave,
+  now: { saved, draft, isOvertaken },
   live,
+  services,
 }: {
-  saved: DesiredState;
-  draft: Draft;
-  onDraft: (draft: Draft) => void;
-  onSave: (state: DesiredState) => Promise<void>;
+  now: Editing;
   live: Live;
+  services: Services;
 }) {
   const dashboard = useStore(live.dashboard);
+  const agents = dashboard?.agents ?? [];
   const [saving, setSaving] = useState(false);
   const [result, setResult] = useState<{ good: boolean; text: string } | null>(null);
   const next = stateOf(draft, saved);
   const changes = next === null ? [] : changesBetween(saved, next);
   const lines = next === null ? [] : templateChanges(saved, next);
   const hasChanges = changes.length > 0 || lines.length > 0;
+  const check = useTemplateCheck(services, draft, saved, agents.length > 0);
 
   const save = async () => {
     if (next === null) return;
     setSaving(true);
     setResult(null);
     try {
-      await onSave(next);
+      await apply(services, next);
       setResult({ good: true, text: "Applied. Agents take it over one after another." });
     } catch (error) {
       setResult({ good: false, text: messageOf(error) });
@@ -141,33 +108,33 @@ function StateForm({
         <ReferenceField
           label="Model"
           value={draft.model}
-          onInput={(model) => onDraft({ ...draft, model })}
+          onInput={(model) => change({ ...draft, model })}
         />
         <ReferenceField
           label="Multimodal projection"
           value={draft.projection}
-          onInput={(projection) => onDraft({ ...draft, projection })}
+          onInput={(projection) => change({ ...draft, projection })}
           note="Only for models that take images."
         />
       </section>
       <section class="card">
         <h2>Chat template</h2>
-        <TemplateEditor
-          draft={draft}
-          onDraft={onDraft}
-          saved={saved}
-          agents={dashboard?.agents ?? []}
-        />
+        <TemplateEditor draft={draft} saved={saved} agents={agents} check={check} />
       </section>
       <section class="card">
         <h2>Inference parameters</h2>
         <ParametersForm
           draft={draft.parameters}
-          onChange={(parameters) => onDraft({ ...draft, parameters })}
+          onChange={(parameters) => change({ ...draft, parameters })}
         />
       </section>
       <section class={hasChanges ? "card apply apply-waiting" : "card apply"} aria-label="Changes">
         <h2>Changes</h2>
+        {isOvertaken && (
+          <p class="banner banner-warning" role="status">
+            Somebody else changed the state meanwhile. What you see here is against theirs.
+          </p>
+        )}
         {hasChanges ? (
           <ChangesView changes={changes} lines={lines} />
         ) : (
@@ -175,11 +142,14 @@ function StateForm({
             {isComplete(draft) ? "Nothing is changed." : "Correct what is marked above."}
           </p>
         )}
+        {check.error !== null && (
+          <p class="field-error">The chat template cannot be used: {firstLine(check.error)}</p>
+        )}
         <div class="actions">
           <button
             type="submit"
             class="button primary"
-            disabled={saving || next === null || !hasChanges}
+            disabled={saving || next === null || !hasChanges || check.error !== null}
           >
             Apply to the fleet
           </button>
@@ -188,7 +158,7 @@ function StateForm({
             class="button"
             disabled={saving || (next !== null && !hasChanges)}
             onClick={() => {
-              onDraft(draftFrom(saved));
+              discard();
               setResult(null);
             }}
           >
@@ -205,4 +175,8 @@ function StateForm({
       </section>
     </form>
   );
+}
+
+function firstLine(text: string): string {
+  return text.split("\n", 1)[0] ?? "";
 }

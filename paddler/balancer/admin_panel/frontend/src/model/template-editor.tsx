@@ -2,21 +2,24 @@
 
 import type { Agent, DesiredState } from "../api/types";
 import { TextField } from "../ui/field";
+import { change } from "./desired-state-form";
 import type { Draft } from "./draft";
+import type { TemplateTrial } from "./template-check";
 
 export function TemplateEditor({
   draft,
-  onDraft,
   saved,
   agents,
+  check,
 }: {
   draft: Draft;
-  onDraft: (draft: Draft) => void;
   saved: DesiredState;
   agents: readonly Agent[];
+  check: TemplateTrial;
 }) {
   const failure = compileError(agents, saved);
   const isEdited = draft.template !== (saved.chat_template_override?.content ?? "");
+  const isMissing = draft.useTemplate && draft.template === "";
   return (
     <>
       <fieldset class="choice">
@@ -26,7 +29,7 @@ export function TemplateEditor({
             type="radio"
             name="template-choice"
             checked={!draft.useTemplate}
-            onChange={() => onDraft({ ...draft, useTemplate: false })}
+            onChange={() => change({ ...draft, useTemplate: false })}
           />
           The model's own
         </label>
@@ -35,7 +38,7 @@ export function TemplateEditor({
             type="radio"
             name="template-choice"
             checked={draft.useTemplate}
-            onChange={() => onDraft({ ...draft, useTemplate: true })}
+            onChange={() => change({ ...draft, useTemplate: true })}
           />
           Written here
         </label>
@@ -45,14 +48,30 @@ export function TemplateEditor({
         value={draft.template}
         rows={draft.useTemplate ? 14 : 4}
         code
-        onInput={(template) => onDraft({ ...draft, template })}
-        hint={
-          draft.useTemplate
-            ? "Agents compile it when it is applied; the first one to fail stops the rollout."
-            : "Kept, but not used."
-        }
-        error={draft.useTemplate && draft.template === "" ? "Write a template, or use the model's own." : null}
+        onInput={(template) => change({ ...draft, template })}
+        hint={draft.useTemplate ? hintOf(check, agents.length > 0) : "Kept, but not used."}
+        error={isMissing ? "Write a template, or use the model's own." : undefined}
       />
+      {check.error !== null && (
+        <div class="issue" role="alert" data-testid="template-check">
+          <p class="issue-summary">This template cannot be used.</p>
+          <pre class="issue-error">{check.error}</pre>
+        </div>
+      )}
+      {check.warning !== null && (
+        <div class="notice" role="status" data-testid="template-warning">
+          <p>An agent that tried it on one question of a user says:</p>
+          <pre class="issue-error">{check.warning}</pre>
+        </div>
+      )}
+      {check.preview !== null && (
+        <details class="template-preview">
+          <summary>What it makes of one question</summary>
+          <pre class="viewer" tabIndex={0} aria-label="A question as the template writes it">
+            {check.preview}
+          </pre>
+        </details>
+      )}
       {failure !== null && (
         <div class="issue" role="alert" data-testid="template-error">
           <p class="issue-summary">
@@ -63,6 +82,14 @@ export function TemplateEditor({
       )}
     </>
   );
+}
+
+function hintOf(check: TemplateTrial, hasAgents: boolean): string {
+  if (!hasAgents) return "No agent is connected that could try it: the first to join will.";
+  if (check.isRunning) return "An agent tries it…";
+  if (check.error !== null) return "Correct it before it can be applied.";
+  if (check.preview !== null) return "An agent tried it: it compiles.";
+  return "An agent tries it while you write.";
 }
 
 /** What an agent said about the saved template. */

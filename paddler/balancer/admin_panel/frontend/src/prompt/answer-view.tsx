@@ -4,6 +4,7 @@ import type { ComponentChildren } from "preact";
 import { CopyButton } from "../ui/copy";
 import { count, milliseconds, rate } from "../ui/format";
 import type { Answer } from "./generation";
+import { asCurl, asPython } from "./snippets";
 
 export function AnswerView({ answer, actions }: { answer: Answer; actions?: ComponentChildren }) {
   const isThinking = answer.ended === "running" && answer.text === "" && answer.reasoning !== "";
@@ -39,7 +40,7 @@ export function AnswerView({ answer, actions }: { answer: Answer; actions?: Comp
       )}
       <div class="answer-foot">
         <Stats answer={answer} />
-        {answer.ended !== "running" && actions}
+        {answer.ended !== "running" && <div class="actions">{actions}</div>}
       </div>
     </div>
   );
@@ -76,11 +77,12 @@ function Stats({ answer }: { answer: Answer }) {
   );
 }
 
-export function SnippetButtons({ curl, python }: { curl: string; python: string }) {
+/** `request` is made when it is copied: with images it is large. */
+export function SnippetButtons({ url, request }: { url: string; request: () => unknown }) {
   return (
     <>
-      <CopyButton text={curl} label="curl" name="Copy as curl" />
-      <CopyButton text={python} label="Python" name="Copy as Python" />
+      <CopyButton text={() => asCurl(url, request())} label="curl" name="Copy as curl" />
+      <CopyButton text={() => asPython(url, request())} label="Python" name="Copy as Python" />
     </>
   );
 }

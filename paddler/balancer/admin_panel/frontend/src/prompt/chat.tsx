@@ -5,100 +5,55 @@ import { messageOf } from "../api/http";
 import type { Services } from "../api/services";
 import { storageFailed, useStore } from "../api/store";
 import { AnswerView, SnippetButtons } from "./answer-view";
+import { ask, CHAT_PATH, running as runningAnswer } from "./chat-session";
 import { Composer } from "./composer";
 import { ConversationList } from "./conversation-list";
 import {
-  askedWith,
-  chosenConversation,
-  historyOf,
-  keep,
-  kept,
+  chosenId,
+  conversations,
   newId,
   requestOf,
-  type AssistantMessage,
   type Message,
   type UserMessage,
 } from "./conversations";
-import { EMPTY_ANSWER, generate } from "./generation";
-import { asCurl, asPython } from "./snippets";
-import { settings } from "./settings";
-
-const PATH = "continue_from_conversation_history";
-
-interface Running {
-  conversationId: string;
-  before: Message[];
-  message: AssistantMessage;
-  stop: AbortController;
-}
 
 export function Chat({ services, supportsImages }: { services: Services; supportsImages: boolean }) {
-  const state = useStore(kept);
-  const conversation = chosenConversation(state);
+  const all = useStore(conversations);
+  const id = useStore(chosenId);
+  const running = useStore(runningAnswer);
   const isUnkept = useStore(storageFailed);
-  const [running, setRunning] = useState<Running | null>(null);
   const [editedId, setEditedId] = useState<string | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
-  const end = useRef<HTMLDivElement>(null);
-  const stop = useRef<AbortController | null>(null);
+  const list = useRef<HTMLDivElement>(null);
 
-  useEffect(() => () => stop.current?.abort(), []);
-
-  const isShown = running !== null && running.conversationId === conversation?.id;
+  const conversation = all?.find((one) => one.id === id) ?? null;
+  const isShown = running !== null && running.conversationId === id;
   const messages = isShown ? [...running.before, running.message] : (conversation?.messages ?? []);
-  useFollow(end, running?.message.answer.text.length ?? messages.length);
+  useFollow(list, id, messages);
 
-  const ask = async (before: Message[]) => {
-    const id = conversation?.id ?? newId();
-    const chosen = settings.value;
-    let message: AssistantMessage;
+  /** Whether it was sent. */
+  const send = (before: Message[]): boolean => {
     try {
-      message = {
-        role: "assistant",
-        id: newId(),
-        answer: EMPTY_ANSWER,
-        asked: askedWith(chosen, id),
-        systemPrompt: chosen.systemPrompt,
-      };
+      ask(services, conversation === null ? null : conversation.id, before);
     } catch (error) {
       setProblem(messageOf(error));
       return false;
     }
     setProblem(null);
     setEditedId(null);
-    keep(id, before);
-    const controller = new AbortController();
-    stop.current = controller;
-    const show = (answer: AssistantMessage["answer"]) =>
-      setRunning({
-        conversationId: id,
-        before,
-        message: { ...message, answer },
-        stop: controller,
-      });
-    show(EMPTY_ANSWER);
-    const body = {
-      conversation_history: historyOf(before, message.systemPrompt),
-      ...message.asked,
-    };
-    void generate(services, { path: PATH, body }, controller.signal, show).then((answer) => {
-      const ended = { ...message, answer };
-      if (kept.value.conversations.some((one) => one.id === id)) keep(id, [...before, ended]);
-      setRunning(null);
-    });
     return true;
   };
 
   const edit = (message: UserMessage, text: string) => {
     const at = messages.indexOf(message);
-    void ask([...messages.slice(0, at), { ...message, id: newId(), text }]);
+    send([...messages.slice(0, at), { ...message, id: newId(), text }]);
   };
 
   return (
     <section class="chat" aria-label="Conversation">
       <ConversationList isBusy={running !== null} />
-      <div class="messages" data-testid="messages">
-        {messages.length === 0 && (
+      <div class="messages" data-testid="messages" ref={list} tabIndex={0} role="log" aria-live="off" aria-label="Messages">
+        {messages.length === 0 && all !== null && (
           <p class="muted empty-chat">
             Write a message below. Conversations stay in this browser; nothing is stored on the
             balancer.
@@ -120,26 +75,27 @@ export function Chat({ services, supportsImages }: { services: Services; support
               <AnswerView
                 answer={message.answer}
                 actions={
-                  <div class="actions">
-                    <button
-                      type="button"
-                      class="button small"
-                      disabled={running !== null}
-                      onClick={() => void ask(messages.slice(0, messages.indexOf(message)))}
-                    >
-                      Regenerate
-                    </button>
+                  <>
+                    {message === messages.at(-1) && (
+                      <button
+                        type="button"
+                        class="button small"
+                        disabled={running !== null}
+                        onClick={() => send(messages.slice(0, -1))}
+                      >
+                        Regenerate
+                      </button>
+                    )}
                     <SnippetButtons
-                      curl={asCurl(services.inference(PATH), requestOf(messages, message))}
-                      python={asPython(services.inference(PATH), requestOf(messages, message))}
+                      url={services.inference(CHAT_PATH)}
+                      request={() => requestOf(messages, message)}
                     />
-                  </div>
+                  </>
                 }
               />
             </article>
           ),
         )}
-        <div ref={end} />
       </div>
       <p class="visually-hidden" role="status">
         {running === null ? "" : "The answer is being written."}
@@ -159,7 +115,7 @@ export function Chat({ services, supportsImages }: { services: Services; support
         supportsImages={supportsImages}
         onStop={() => running?.stop.abort()}
         onSend={(text, images) =>
-          ask([...messages, { role: "user", id: newId(), text, images }])
+          send([...messages, { role: "user", id: newId(), text, images }])
         }
       />
     </section>
@@ -234,12 +190,24 @@ function UserView({
   );
 }
 
-/** Keeps the end in view while the reader is there already. */
-function useFollow(end: { current: HTMLElement | null }, progress: number): void {
+const NEAR_PX = 160;
+
+/** Keeps the end in view while the reader is there already; a conversation opens at its end. */
+function useFollow(
+  list: { current: HTMLElement | null },
+  id: string | null,
+  messages: readonly Message[],
+): void {
+  const wasNear = useRef(true);
+  const shownId = useRef(id);
+  const element = list.current;
+  if (element !== null) {
+    // Looked at before the new text is there: a long piece must not be taken for scrolling.
+    const distance = element.scrollHeight - element.scrollTop - element.clientHeight;
+    wasNear.current = distance < NEAR_PX || shownId.current !== id;
+  }
+  shownId.current = id;
   useEffect(() => {
-    const list = end.current?.parentElement;
-    if (!list) return;
-    const distance = list.scrollHeight - list.scrollTop - list.clientHeight;
-    if (distance < 160) list.scrollTop = list.scrollHeight;
-  }, [progress, end]);
+    if (wasNear.current && list.current) list.current.scrollTop = list.current.scrollHeight;
+  }, [messages, id, list]);
 }

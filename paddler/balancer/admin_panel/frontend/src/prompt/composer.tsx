@@ -1,4 +1,7 @@
 import { useRef, useState } from "preact/hooks";
+import { messageOf } from "../api/http";
+import { useStore } from "../api/store";
+import { unsent } from "./chat-session";
 
 const MAX_IMAGE_BYTES = 20 * 1024 * 1024;
 
@@ -10,33 +13,41 @@ export function Composer({
 }: {
   isRunning: boolean;
   supportsImages: boolean;
-  /** Resolves to whether the message was taken. */
-  onSend: (text: string, images: string[]) => Promise<boolean>;
+  /** Whether the message was taken. */
+  onSend: (text: string, images: string[]) => boolean;
   onStop: () => void;
 }) {
-  const [text, setText] = useState("");
-  const [images, setImages] = useState<string[]>([]);
+  const { text, images } = useStore(unsent);
+  const setText = (changed: string) => unsent.update((now) => ({ ...now, text: changed }));
+  const setImages = (changed: string[]) => unsent.update((now) => ({ ...now, images: changed }));
   const [problem, setProblem] = useState<string | null>(null);
   const file = useRef<HTMLInputElement>(null);
   const canSend = !isRunning && (text.trim() !== "" || images.length > 0);
 
-  const send = async () => {
-    if (!canSend || !(await onSend(text, images))) return;
-    setText("");
-    setImages([]);
+  const send = () => {
+    if (canSend && onSend(text, images)) unsent.set({ text: "", images: [] });
   };
 
-  const attach = async (files: FileList | null) => {
+  const attach = async (files: readonly File[]) => {
     const added: string[] = [];
-    for (const one of files ?? []) {
+    for (const one of files) {
+      if (!one.type.startsWith("image/")) {
+        setProblem(`${one.name} is no image.`);
+        return;
+      }
       if (one.size > MAX_IMAGE_BYTES) {
         setProblem(`${one.name} is larger than 20 MB.`);
         return;
       }
-      added.push(await dataUri(one));
+      try {
+        added.push(await dataUri(one));
+      } catch (error) {
+        setProblem(`${one.name}: ${messageOf(error)}`);
+        return;
+      }
     }
     setProblem(null);
-    setImages((present) => [...present, ...added]);
+    setImages([...unsent.value.images, ...added]);
   };
 
   return (
@@ -44,7 +55,7 @@ export function Composer({
       class="composer"
       onSubmit={(event) => {
         event.preventDefault();
-        void send();
+        send();
       }}
     >
       {images.length > 0 && (
@@ -69,10 +80,16 @@ export function Composer({
         rows={2}
         value={text}
         onInput={(event) => setText(event.currentTarget.value)}
+        onPaste={(event) => {
+          const files = [...(event.clipboardData?.files ?? [])];
+          if (files.length === 0 || !supportsImages) return;
+          event.preventDefault();
+          void attach(files);
+        }}
         onKeyDown={(event) => {
           if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
             event.preventDefault();
-            void send();
+            send();
           }
         }}
       />
@@ -86,7 +103,7 @@ export function Composer({
           tabIndex={-1}
           aria-hidden="true"
           onChange={(event) => {
-            void attach(event.currentTarget.files);
+            void attach([...(event.currentTarget.files ?? [])]);
             event.currentTarget.value = "";
           }}
         />

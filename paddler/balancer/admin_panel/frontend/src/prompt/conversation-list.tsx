@@ -1,9 +1,10 @@
 import { useStore } from "../api/store";
-import { choose, chosenConversation, forget, kept, type Conversation } from "./conversations";
+import { choose, chosenId, conversations, forget, type Conversation } from "./conversations";
 
 export function ConversationList({ isBusy }: { isBusy: boolean }) {
-  const state = useStore(kept);
-  const chosen = chosenConversation(state);
+  const all = useStore(conversations) ?? [];
+  const id = useStore(chosenId);
+  const chosen = all.find((one) => one.id === id) ?? null;
   return (
     <div class="conversations">
       <select
@@ -13,7 +14,7 @@ export function ConversationList({ isBusy }: { isBusy: boolean }) {
         onChange={(event) => choose(event.currentTarget.value || null)}
       >
         <option value="">New conversation</option>
-        {state.conversations.map((conversation) => (
+        {all.map((conversation) => (
           <option key={conversation.id} value={conversation.id}>
             {conversation.title}
           </option>

@@ -1,7 +1,8 @@
 /** Conversations, kept in the browser. */
 
-import { storedStore } from "../api/store";
+import { storageFailed, Store } from "../api/store";
 import type { ContentPart, ConversationRequest, WireMessage } from "../api/types";
+import { ConversationDatabase } from "./conversation-database";
 import type { Answer } from "./generation";
 import { extrasOf, parseTools, type Settings } from "./settings";
 
@@ -27,50 +28,97 @@ export type Message = UserMessage | AssistantMessage;
 export interface Conversation {
   id: string;
   title: string;
+  /** When it was changed last, in Unix milliseconds. */
+  changedAt: number;
   messages: Message[];
 }
 
-interface Kept {
-  chosenId: string | null;
-  conversations: Conversation[];
-}
-
-/** More than these are forgotten, oldest first: browser storage is small. */
+/** More than these are forgotten, the ones used longest ago first. */
 const MAX_CONVERSATIONS = 50;
+const MAX_CHARS = 64_000_000;
 const MAX_TITLE_CHARS = 48;
+const CHOSEN = "paddler.prompt.conversation";
 
-export const kept = storedStore<Kept>("paddler.prompt.conversations", {
-  chosenId: null,
-  conversations: [],
+/** Newest first; null until they are read. */
+export const conversations = new Store<Conversation[] | null>(null);
+
+/** The one that is shown; of this tab only. */
+export const chosenId = new Store<string | null>(sessionStorage.getItem(CHOSEN));
+
+chosenId.watch(() => {
+  if (chosenId.value === null) sessionStorage.removeItem(CHOSEN);
+  else sessionStorage.setItem(CHOSEN, chosenId.value);
 });
+
+const database = new ConversationDatabase((id) => void take(id));
+
+database.all().then(
+  (found) => conversations.set(newestFirst([...(conversations.value ?? []), ...found])),
+  () => {
+    storageFailed.set(true);
+    conversations.update((present) => present ?? []);
+  },
+);
 
 export function newId(): string {
   const bits = crypto.getRandomValues(new Uint32Array(3));
   return [...bits].map((part) => part.toString(36)).join("");
 }
 
-export function chosenConversation(state: Kept): Conversation | null {
-  return state.conversations.find(({ id }) => id === state.chosenId) ?? null;
-}
-
 export function choose(id: string | null): void {
-  kept.update((state) => ({ ...state, chosenId: id }));
+  chosenId.set(id);
 }
 
 export function forget(id: string): void {
-  kept.update((state) => ({
-    chosenId: state.chosenId === id ? null : state.chosenId,
-    conversations: state.conversations.filter((conversation) => conversation.id !== id),
-  }));
+  if (chosenId.value === id) chosenId.set(null);
+  conversations.update((present) => (present ?? []).filter((one) => one.id !== id));
+  stored(database.remove(id));
 }
 
-/** Puts the messages of a conversation in place, making it if it is new, and chooses it. */
+/** Puts the messages of a conversation in place, making it if it is new. */
 export function keep(id: string, messages: Message[]): void {
-  kept.update((state) => {
-    const others = state.conversations.filter((conversation) => conversation.id !== id);
-    const conversation = { id, title: titleOf(messages), messages };
-    return { chosenId: id, conversations: [conversation, ...others].slice(0, MAX_CONVERSATIONS) };
+  const conversation = { id, title: titleOf(messages), changedAt: Date.now(), messages };
+  const others = (conversations.value ?? []).filter((one) => one.id !== id);
+  const all = newestFirst([conversation, ...others]);
+  const fitting = withinBounds(all);
+  conversations.set(fitting);
+  stored(database.put(conversation));
+  for (const { id: forgotten } of all.slice(fitting.length)) stored(database.remove(forgotten));
+}
+
+/** Another tab changed this one. */
+async function take(id: string): Promise<void> {
+  const found = await database.find(id).catch(() => null);
+  const others = (conversations.value ?? []).filter((one) => one.id !== id);
+  if (found === null && chosenId.value === id) chosenId.set(null);
+  conversations.set(newestFirst(found === null ? others : [found, ...others]));
+}
+
+function stored(storing: Promise<void>): void {
+  storing.then(
+    () => storageFailed.set(false),
+    () => storageFailed.set(true),
+  );
+}
+
+function newestFirst(all: Conversation[]): Conversation[] {
+  return all.sort((a, b) => b.changedAt - a.changedAt);
+}
+
+function withinBounds(all: Conversation[]): Conversation[] {
+  let chars = 0;
+  const n = all.slice(0, MAX_CONVERSATIONS).findIndex((conversation, index) => {
+    chars += imageChars(conversation);
+    return index > 0 && chars > MAX_CHARS;
   });
+  return all.slice(0, n < 0 ? MAX_CONVERSATIONS : n);
+}
+
+/** What makes a conversation large. */
+function imageChars({ messages }: Conversation): number {
+  return messages
+    .flatMap((message) => (message.role === "user" ? message.images : []))
+    .reduce((sum, url) => sum + url.length, 0);
 }
 
 function titleOf(messages: Message[]): string {

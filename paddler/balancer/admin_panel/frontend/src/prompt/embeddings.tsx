@@ -3,15 +3,19 @@
 import { useState } from "preact/hooks";
 import { messageOf } from "../api/http";
 import type { Services } from "../api/services";
-import { storedStore, useStore } from "../api/store";
+import { storedStore, text, useStore } from "../api/store";
 import { TextField } from "../ui/field";
 import { count, milliseconds } from "../ui/format";
 
-const documents = storedStore<string[]>("paddler.prompt.documents", [
+const EXAMPLES = [
   "A cat sleeps on the warm roof.",
   "The kitten naps in the sun.",
   "Quarterly revenue grew by four percent.",
-]);
+];
+
+const documents = storedStore<string[]>("paddler.prompt.documents", EXAMPLES, (found) =>
+  Array.isArray(found) && found.length > 0 ? found.map(text) : EXAMPLES,
+);
 
 const MAX_DOCUMENTS = 12;
 
@@ -50,12 +54,12 @@ export function Embeddings({ services }: { services: Services }) {
       }}
     >
       <div class="documents">
-        {texts.map((text, index) => (
+        {texts.map((document, index) => (
           <div class="document" key={index}>
             <TextField
               label={`Document ${index + 1}`}
               rows={2}
-              value={text}
+              value={document}
               onInput={(typed) =>
                 documents.set(texts.map((other, at) => (at === index ? typed : other)))
               }

@@ -3,12 +3,37 @@
 import { useState } from "preact/hooks";
 import type { Live } from "../api/live";
 import type { Services } from "../api/services";
-import { useStore } from "../api/store";
+import { Store, useStore } from "../api/store";
+import type { Dashboard } from "../api/types";
 import { Tabs } from "../ui/tabs";
 import { Chat } from "./chat";
 import { Embeddings } from "./embeddings";
 import { RawPrompt } from "./raw-prompt";
 import { SettingsForm } from "./settings-form";
+
+/** Why nothing will be answered soon. */
+function Readiness({ mode, dashboard }: { mode: Mode; dashboard: Dashboard | null }) {
+  if (dashboard === null) return null;
+  const models = dashboard.agents.flatMap(({ model }) => (model === null ? [] : [model]));
+  const isReady = models.some((model) =>
+    mode === "embeddings" ? model.can_embed : model.can_generate,
+  );
+  if (isReady) return null;
+  const way = <a href="#/model">Model</a>;
+  return (
+    <p class="banner banner-warning" role="status" data-testid="not-ready">
+      {models.length === 0 ? (
+        <>
+          No agent has a model loaded yet: requests wait in the buffer. Choose one on the {way} page.
+        </>
+      ) : mode === "embeddings" ? (
+        <>Embeddings are off, or the model makes none. They are switched on on the {way} page.</>
+      ) : (
+        <>The model that is loaded makes embeddings only. Choose another on the {way} page.</>
+      )}
+    </p>
+  );
+}
 
 const MODES = [
   ["chat", "Chat"],
@@ -18,8 +43,11 @@ const MODES = [
 
 type Mode = (typeof MODES)[number][0];
 
+/** Kept while another page is looked at. */
+const chosenMode = new Store<Mode>("chat");
+
 export function PromptPage({ services, live }: { services: Services; live: Live }) {
-  const [mode, setMode] = useState<Mode>("chat");
+  const mode = useStore(chosenMode);
   const dashboard = useStore(live.dashboard);
   const supportsImages =
     dashboard?.agents.some((agent) => agent.model?.supports_images === true) ?? false;
@@ -28,7 +56,7 @@ export function PromptPage({ services, live }: { services: Services; live: Live 
     <div class="page prompt-page">
       <div class="section-head">
         <h1>Prompt</h1>
-        <Tabs label="What to send" tabs={MODES} chosen={mode} onChoose={setMode} />
+        <Tabs label="What to send" tabs={MODES} chosen={mode} onChoose={(chosen) => chosenMode.set(chosen)} />
         {mode !== "embeddings" && (
           <button
             type="button"
@@ -41,6 +69,7 @@ export function PromptPage({ services, live }: { services: Services; live: Live 
           </button>
         )}
       </div>
+      <Readiness mode={mode} dashboard={dashboard} />
       <div
         class={mode === "embeddings" ? "prompt-columns prompt-wide" : "prompt-columns"}
         role="tabpanel"

@@ -1,43 +1,47 @@
 /** A prompt that reaches the model as it is. */
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { messageOf } from "../api/http";
 import type { Services } from "../api/services";
-import { storedStore, useStore } from "../api/store";
+import { Store, storedStore, text, useStore } from "../api/store";
 import type { RawPromptRequest } from "../api/types";
 import { TextField } from "../ui/field";
 import { AnswerView, SnippetButtons } from "./answer-view";
 import { EMPTY_ANSWER, generate, type Answer } from "./generation";
 import { extrasOf, settings } from "./settings";
-import { asCurl, asPython } from "./snippets";
 
 const PATH = "continue_from_raw_prompt";
 
-const prompt = storedStore("paddler.prompt.raw", "");
+const prompt = storedStore("paddler.prompt.raw", "", text);
+
+interface Continuation {
+  asked: RawPromptRequest;
+  answer: Answer;
+  stop: AbortController;
+}
+
+/** Goes on while another page is looked at. */
+const continuation = new Store<Continuation | null>(null);
 
 export function RawPrompt({ services }: { services: Services }) {
-  const text = useStore(prompt);
-  const [answer, setAnswer] = useState<Answer | null>(null);
-  const [asked, setAsked] = useState<RawPromptRequest | null>(null);
+  const typed = useStore(prompt);
+  const shown = useStore(continuation);
   const [problem, setProblem] = useState<string | null>(null);
-  const stop = useRef<AbortController | null>(null);
-  const isRunning = answer?.ended === "running";
-
-  useEffect(() => () => stop.current?.abort(), []);
+  const isRunning = shown?.answer.ended === "running";
 
   const run = () => {
     let body: RawPromptRequest;
     try {
-      body = { raw_prompt: text, ...extrasOf(settings.value) };
+      body = { raw_prompt: typed, ...extrasOf(settings.value) };
     } catch (error) {
       setProblem(messageOf(error));
       return;
     }
     setProblem(null);
-    setAsked(body);
-    setAnswer(EMPTY_ANSWER);
-    stop.current = new AbortController();
-    void generate(services, { path: PATH, body }, stop.current.signal, setAnswer);
+    const stop = new AbortController();
+    const show = (answer: Answer) => continuation.set({ asked: body, answer, stop });
+    show(EMPTY_ANSWER);
+    void generate(services, { path: PATH, body }, stop.signal, show);
   };
 
   return (
@@ -52,34 +56,27 @@ export function RawPrompt({ services }: { services: Services }) {
         label="Prompt"
         rows={8}
         code
-        value={text}
-        onInput={(typed) => prompt.set(typed)}
+        value={typed}
+        onInput={(changed) => prompt.set(changed)}
         hint="No template is applied; special tokens in the text are parsed."
         error={problem}
       />
       <div class="actions">
         {isRunning ? (
-          <button type="button" class="button primary" onClick={() => stop.current?.abort()}>
+          <button type="button" class="button primary" onClick={() => shown?.stop.abort()}>
             Stop
           </button>
         ) : (
-          <button type="submit" class="button primary" disabled={text === ""}>
+          <button type="submit" class="button primary" disabled={typed === ""}>
             Continue it
           </button>
         )}
       </div>
-      {answer !== null && (
+      {shown !== null && (
         <AnswerView
-          answer={answer}
+          answer={shown.answer}
           actions={
-            asked !== null && (
-              <div class="actions">
-                <SnippetButtons
-                  curl={asCurl(services.inference(PATH), asked)}
-                  python={asPython(services.inference(PATH), asked)}
-                />
-              </div>
-            )
+            <SnippetButtons url={services.inference(PATH)} request={() => shown.asked} />
           }
         />
       )}

@@ -49,7 +49,23 @@ const DEFAULTS: Settings = {
   },
 };
 
-export const settings = storedStore<Settings>("paddler.prompt.settings", DEFAULTS);
+export const settings = storedStore<Settings>("paddler.prompt.settings", DEFAULTS, repaired);
+
+/** Settings of a panel that had other ones: those that fit are taken. */
+function repaired(found: unknown): Settings {
+  const { sampling, ...others } = (found ?? {}) as Partial<Settings>;
+  return {
+    ...fitting(others, DEFAULTS),
+    sampling: fitting(sampling ?? {}, DEFAULTS.sampling),
+  };
+}
+
+function fitting<T extends object>(found: object, defaults: T): T {
+  const known = Object.entries(found).filter(
+    ([name, value]) => typeof value === typeof (defaults as Record<string, unknown>)[name],
+  );
+  return { ...defaults, ...Object.fromEntries(known) };
+}
 
 export class BadSettings extends Error {}
 

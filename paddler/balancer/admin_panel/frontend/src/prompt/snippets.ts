@@ -1,30 +1,50 @@
 /** A request as something to paste into a terminal or a Python file. */
 
+/**
+ * The body comes as a here-document: as an argument it would be too long with
+ * an image. Indented JSON has no line that ends it early.
+ */
 export function asCurl(url: string, request: unknown): string {
-  const body = JSON.stringify(request, null, 2).replaceAll("'", `'"'"'`);
-  return `curl --no-buffer '${url}' \\\n  --header 'Content-Type: application/json' \\\n  --data '${body}'`;
+  return `curl --no-buffer '${url}' \\
+  --header 'Content-Type: application/json' --data-binary @- <<'END_OF_REQUEST'
+${JSON.stringify(request, null, 2)}
+END_OF_REQUEST
+`;
 }
 
 export function asPython(url: string, request: unknown): string {
   return `import json
+import urllib.error
 import urllib.request
 
 request = ${pythonLiteral(request, 0)}
 
-answer = urllib.request.urlopen(
-    urllib.request.Request(
-        ${pythonText(url)},
-        data=json.dumps(request).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-)
-for line in answer:
-    item = json.loads(line)
-    if "Error" in item:
-        raise SystemExit(item["Error"]["error"]["description"])
-    token = item["Response"]["response"]["GeneratedToken"]
-    print(token.get("ContentToken", ""), end="", flush=True)
-print()
+def tokens():
+    try:
+        answer = urllib.request.urlopen(
+            urllib.request.Request(
+                ${pythonText(url)},
+                data=json.dumps(request).encode(),
+                headers={"Content-Type": "application/json"},
+            )
+        )
+    except urllib.error.HTTPError as error:
+        raise SystemExit(f"{error}: {error.read().decode()}")
+    for line in answer:
+        item = json.loads(line)
+        if "Error" in item:
+            raise SystemExit(item["Error"]["error"]["description"])
+        yield item["Response"]["response"]["GeneratedToken"]
+
+for token in tokens():
+    kind, content = next(iter(token.items()))
+    if kind == "Done":
+        print()
+        print(content["usage"])
+    elif isinstance(content, str) and kind.endswith("Token"):
+        print(content, end="", flush=True)
+    else:
+        print(kind, content)
 `;
 }
 

@@ -108,6 +108,7 @@ const NOTICE_MS = 8000;
 function Notices({ services, live }: { services: Services; live: Live }) {
   const connection = useStore(live.connection);
   const notice = useStore(live.notice);
+  const isOutdated = useStore(live.isOutdated);
   useEffect(() => {
     if (notice === null) return undefined;
     const timer = setTimeout(() => live.notice.set(null), NOTICE_MS);
@@ -119,6 +120,15 @@ function Notices({ services, live }: { services: Services; live: Live }) {
       <p class="banner banner-warning">
         The balancer cannot be reached at <code>{services.config.managementUrl}</code>. Trying again;
         what you see may be out of date.
+      </p>
+    );
+  } else if (isOutdated) {
+    content = (
+      <p class="banner banner-warning">
+        The balancer is of another version now.{" "}
+        <button type="button" class="button small" onClick={() => window.location.reload()}>
+          Reload the panel
+        </button>
       </p>
     );
   } else if (notice !== null) {

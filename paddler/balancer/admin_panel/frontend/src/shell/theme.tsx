@@ -8,7 +8,9 @@ const NEXT: Record<Theme, Theme> = { system: "light", light: "dark", dark: "syst
 const LABEL: Record<Theme, string> = { system: "Auto", light: "Light", dark: "Dark" };
 const SYMBOL: Record<Theme, string> = { system: "◐", light: "☀", dark: "☾" };
 
-export const theme = storedStore<Theme>("paddler.theme", "system");
+export const theme = storedStore<Theme>("paddler.theme", "system", (found) =>
+  found === "light" || found === "dark" ? found : "system",
+);
 
 theme.watch(() => {
   if (theme.value === "system") delete document.documentElement.dataset.theme;

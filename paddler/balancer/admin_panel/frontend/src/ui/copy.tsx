@@ -18,7 +18,15 @@ export async function copyText(text: string): Promise<void> {
   area.remove();
 }
 
-export function CopyButton({ text, label, name }: { text: string; label: string; name?: string }) {
+export function CopyButton({
+  text,
+  label,
+  name,
+}: {
+  text: string | (() => string);
+  label: string;
+  name?: string;
+}) {
   const [copied, setCopied] = useState(false);
   useEffect(() => {
     if (!copied) return undefined;
@@ -30,7 +38,10 @@ export function CopyButton({ text, label, name }: { text: string; label: string;
       type="button"
       class="button small copy"
       aria-label={name ?? label}
-      onClick={() => void copyText(text).then(() => setCopied(true))}
+      onClick={() => {
+        const copying = copyText(typeof text === "string" ? text : text());
+        void copying.then(() => setCopied(true));
+      }}
     >
       <span class={copied ? "copy-hidden" : ""}>{label}</span>
       <span class={copied ? "copy-done" : "copy-done copy-hidden"} role="status">
