@@ -7,9 +7,11 @@ their names, and past `MAX_AGENT_LABELS` of them all others are one.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
+from typing_extensions import override
 
 from paddler.balancer.dispatch.requests import RequestKind
 from paddler.balancer.generation.observer import BufferOutcome, RequestOutcome
@@ -44,6 +46,20 @@ class Gauges:
         }
 
 
+class _RegistryWithoutBeginnings(CollectorRegistry):
+    """Leaves out the series that say when each counter and histogram began.
+
+    Half of all series, and of no use: the library's own switch is process-wide.
+    """
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        for metric in super().collect():
+            beginning = f"{metric.name}_created"
+            metric.samples = [each for each in metric.samples if each.name != beginning]
+            yield metric
+
+
 class MetricsRegistry:
     """Implements the generation `Observer`; a registry of its own, not the process's.
 
@@ -53,7 +69,7 @@ class MetricsRegistry:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._registry = CollectorRegistry()
+        self._registry = _RegistryWithoutBeginnings()
         self._agents: set[str] = set()
         self._buffer_wait = self._histogram(
             "buffer_wait_seconds",

@@ -47,6 +47,13 @@ def test_requests_are_counted_by_kind_agent_and_outcome() -> None:
         assert line in lines
 
 
+def test_no_series_tells_when_another_began() -> None:
+    registry = MetricsRegistry("paddler_")
+    registry.request_ended(RequestKind.GENERATION, "a1", RequestOutcome.DONE, 1.5, None)
+    assert "paddler_requests_total" in registry.text().decode()
+    assert "_created" not in registry.text().decode()
+
+
 def test_times_go_into_histograms() -> None:
     registry = MetricsRegistry("p_")
     registry.request_buffered(RequestKind.EMBEDDING, 0.2, BufferOutcome.GRANTED)
