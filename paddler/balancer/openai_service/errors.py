@@ -32,6 +32,7 @@ from paddler.messages.generation import GenerationFailed, GenerationFailure, Ima
 RETRY_AFTER_S = 1
 
 _PATH = re.compile(r"at `\$\.?(?P<path>[^`]*)`")
+_MISSING = re.compile(r"missing required field `(?P<field>[^`]*)`")
 
 _TYPES = {
     401: "authentication_error",
@@ -141,13 +142,19 @@ def known_error(error: BaseException) -> OpenAiError | None:
     if isinstance(error, OpenAiError):
         return error
     if isinstance(error, MalformedMessage):
-        found = _PATH.search(str(error))
-        return BadRequest(str(error), param=(found["path"] or None) if found else None)
+        return BadRequest(str(error), param=_blamed_field(str(error)))
     for error_class in type(error).__mro__:
         if error_class in _EXCEPTIONS:
             status, code = _EXCEPTIONS[error_class]
             return OpenAiError(status, str(error), code=code)
     return None
+
+
+def _blamed_field(message: str) -> str | None:
+    """The field that a message about a malformed request names, with its path."""
+    path, missing = _PATH.search(message), _MISSING.search(message)
+    steps = [path["path"] if path else "", missing["field"] if missing else ""]
+    return ".".join(step for step in steps if step) or None
 
 
 def failure(item: GenerationError | GenerationFailed | ImageTooLarge) -> OpenAiError:

@@ -17,6 +17,8 @@ from paddler.messages.generation import (
 )
 from tests.balancer.openai_service.serving import (
     CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
     STARTED,
     answer_one,
     chat,
@@ -40,6 +42,7 @@ async def test_a_malformed_request_names_the_field() -> None:
             ({"temperature": "hot"}, "temperature"),
             ({"messages": []}, "messages"),
             ({"messages": [{"role": "king", "content": "x"}]}, "messages[0].role"),
+            ({"messages": [{"content": "x"}]}, "messages[0].role"),
             ({"max_tokens": 0}, "max_tokens"),
             ({"n": 1000}, "n"),
             ({"top_logprobs": 3}, "top_logprobs"),
@@ -52,6 +55,14 @@ async def test_a_malformed_request_names_the_field() -> None:
             assert error["type"] == "invalid_request_error"
             assert error["param"] == param
             assert "Retry-After" not in answer.headers
+
+
+async def test_a_field_that_lacks_is_named() -> None:
+    async with openai_balancer() as balancer:
+        for path, param in ((CHAT, "messages"), (COMPLETIONS, "prompt"), (EMBEDDINGS, "input")):
+            answer = await post(balancer, path, model="default")
+            assert answer.status_code == 400
+            assert error_of(answer)["param"] == param
 
 
 async def test_a_body_that_is_no_json_is_refused() -> None:
