@@ -27,7 +27,7 @@ typedef enum {
     PDL_NOT_FOUND = 2,          /* no such file */
     PDL_IO_ERROR = 3,           /* a file cannot be read */
     PDL_BAD_MODEL_FILE = 4,     /* not a GGUF, truncated, or of an unknown architecture */
-    PDL_UNSUPPORTED = 5,        /* this model cannot do that */
+    PDL_UNSUPPORTED = 5,        /* this model or this processor cannot do that */
     PDL_OUT_OF_MEMORY = 6,
     PDL_CANCELLED = 7,
     PDL_PROMPT_TOO_LONG = 8,    /* does not fit a slot's context */
@@ -51,9 +51,6 @@ typedef struct {
 
 /* Version of llama.cpp as it was pinned when this was built. */
 const char *pdl_llama_cpp_version(void);
-
-/* Starts llama.cpp's backends and routes its log into a ring. Idempotent. */
-void pdl_process_init(void);
 
 /* Takes the oldest log line: its length is returned (-1: none), its ggml level
  * stored in *level. Longer lines are cut. Lines lost to a full ring are

@@ -1,5 +1,6 @@
 #include "embedding_context.h"
 
+#include "assertions.h"
 #include "errors.h"
 #include "model.h"
 
@@ -113,6 +114,7 @@ EmbeddingContext::EmbeddingContext(const pdl_model &model, const pdl_embedder_pa
     native.n_outputs_max = std::min(native.n_outputs_max, native.n_batch);
     native.pooling_type = static_cast<enum llama_pooling_type>(
         pooling_ == LLAMA_POOLING_TYPE_MEAN ? LLAMA_POOLING_TYPE_NONE : pooling_);
+    const AssertionsThrow assertions;
     context_.reset(llama_init_from_model(model.model, native));
     causal_ = context_ != nullptr && !encodes_ && llama_get_memory(context_.get()) != nullptr &&
               llama_get_causal_attn(context_.get());

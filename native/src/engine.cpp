@@ -1,5 +1,6 @@
 #include "engine.h"
 
+#include "assertions.h"
 #include "common.h"
 #include "errors.h"
 #include "log_ring.h"
@@ -85,6 +86,7 @@ ContextPointer make_context(const pdl_model &model, const pdl_engine_params &par
     native.swa_full = false;
     native.no_perf = true;
     LogCapture reasons;
+    const AssertionsThrow assertions;
     ContextPointer context(llama_init_from_model(model.model, native));
     if (!context) {
         const std::string reason = reasons.text();

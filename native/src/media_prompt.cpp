@@ -1,5 +1,6 @@
 #include "media_prompt.h"
 
+#include "assertions.h"
 #include "engine.h"
 #include "errors.h"
 #include "gguf_check.h"
@@ -118,6 +119,7 @@ int32_t pdl_projector_open(pdl_model *model, const pdl_projector_params *params,
         native.warmup = false;
         auto opened = std::make_unique<pdl_projector>();
         paddler::LogCapture reasons;
+        const paddler::AssertionsThrow assertions;
         opened->context.reset(mtmd_init_from_file(params->path, model->model, native));
         if (!opened->context) {
             const std::string reason = reasons.text();

@@ -1,8 +1,10 @@
 #include "model.h"
 
+#include "assertions.h"
 #include "errors.h"
 #include "gguf_check.h"
 #include "log_ring.h"
+#include "processor.h"
 #include "wakeup.h"
 
 #include <nlohmann/json.hpp>
@@ -57,6 +59,18 @@ std::string architecture_value(const llama_model *model, const std::string &suff
     return metadata_value(model, metadata_value(model, "general.architecture") + suffix);
 }
 
+// ggml's backends are linked in; its search for others in the working
+// directory would load whatever lies there.
+void start_llama_cpp() {
+    paddler::check_processor();
+    static std::once_flag once;
+    std::call_once(once, [] {
+        paddler::start_log_ring();
+        paddler::start_assertions();
+        llama_backend_init();
+    });
+}
+
 bool is_causal(const llama_model *model) {
     return architecture_value(model, ".attention.causal") != "false";
 }
@@ -67,15 +81,6 @@ extern "C" {
 
 const char *pdl_llama_cpp_version(void) {
     return PADDLER_LLAMA_CPP_VERSION;
-}
-
-void pdl_process_init(void) {
-    static std::once_flag once;
-    std::call_once(once, [] {
-        paddler::start_log_ring();
-        ggml_backend_load_all();
-        llama_backend_init();
-    });
 }
 
 int32_t pdl_log_take(char *text, int32_t capacity, int32_t *level, int64_t *n_lost) {
@@ -107,7 +112,7 @@ void pdl_load_free(pdl_load *load) {
 
 int32_t pdl_model_load(const pdl_model_params *params, pdl_load *load, pdl_model **model, pdl_error *error) {
     return guarded(error, PDL_BAD_MODEL_FILE, [&] {
-        pdl_process_init();
+        start_llama_cpp();
         if (params->n_gpu_layers < -1) {
             throw Failure(PDL_INVALID_ARGUMENT, "n_gpu_layers must be -1 or more");
         }
@@ -122,6 +127,7 @@ int32_t pdl_model_load(const pdl_model_params *params, pdl_load *load, pdl_model
         }
         auto loaded = std::make_unique<pdl_model>();
         paddler::LogCapture reasons;
+        const paddler::AssertionsThrow assertions;
         loaded->model = llama_model_load_from_file(params->path, native);
         if (loaded->model == nullptr) {
             if (load != nullptr && load->cancelled) {

@@ -155,7 +155,8 @@ async def open_model(
         on_progress: Called with 0..1 as loading goes on.
 
     Raises:
-        ModelFileNotFound, ModelFileUnreadable, BadModelFile, OutOfMemory.
+        ModelFileNotFound, ModelFileUnreadable, BadModelFile, OutOfMemory: The file.
+        Unsupported: This processor lacks instructions that the engine was compiled for.
 
     Cancelling while it loads aborts the load and frees what was loaded.
     """
@@ -168,7 +169,6 @@ async def open_model(
 
 
 async def _load(path: Path, n_gpu_layers: int, on_progress: Callable[[float], None] | None) -> Any:
-    lib.pdl_process_init()
     error = new_error()
     load = lib.pdl_load_new(error)
     raise_for_status(error.status, error)

@@ -12,6 +12,7 @@ from paddler.engine import errors
 from paddler.engine.model import open_model
 from paddler.engine.settings import EngineSettings
 from paddler.engine.slots import open_slots
+from tests.support.tiny_models import tiny_llama
 
 TIMEOUT_S = 60.0
 
@@ -82,6 +83,32 @@ async def test_a_truncated_model_is_refused(tmp_path: Path, real_model_path: Pat
     with trio.fail_after(TIMEOUT_S), pytest.raises(errors.BadModelFile, match="truncated"):
         async with open_model(path):
             pass
+
+
+@pytest.mark.parametrize(
+    ("whole", "broken"),
+    [
+        (b"llama.block_count" + struct.pack("<II", 4, 2), struct.pack("<II", 4, 0)),
+        (b"llama.block_count" + struct.pack("<II", 4, 2), struct.pack("<II", 4, 1 << 31)),
+        (b"\x01\x00\x00\x00\x00\x00\x00\x00a", b"b"),
+    ],
+    ids=["no layers", "absurdly many layers", "a token twice"],
+)
+async def test_a_file_that_llama_cpp_would_die_of_is_refused(
+    tmp_path: Path, whole: bytes, broken: bytes
+) -> None:
+    """What llama.cpp asserts while it loads is an error like any other."""
+    path = tiny_llama(tmp_path / "model.gguf")
+    content = path.read_bytes()
+    assert whole in content
+    path.write_bytes(content.replace(whole, whole[: -len(broken)] + broken, 1))
+    with trio.fail_after(TIMEOUT_S), pytest.raises(errors.BadModelFile, match=r"GGML_ASSERT"):
+        async with open_model(path):
+            pass
+    tiny_llama(path)
+    with trio.fail_after(TIMEOUT_S):
+        async with open_model(path) as model:
+            assert model.facts.can_generate
 
 
 async def test_cancelling_a_load_frees_everything(real_model_path: Path) -> None:
