@@ -112,6 +112,9 @@ def main(arguments: list[str]) -> int:
     except BuildError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("error: interrupted; the next build goes on from here", file=sys.stderr)
+        return 130
     return 0
 
 
