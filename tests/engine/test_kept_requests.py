@@ -88,7 +88,7 @@ async def test_state_that_returned_from_host_memory_is_named_once(tmp_path: Path
 async def test_prompt_that_was_prefilled_in_part_is_used_but_not_announced(
     real_model_path: Path,
 ) -> None:
-    settings = EngineSettings(n_slots=1, context_tokens=4096)
+    settings = EngineSettings(n_slots=1, context_tokens=4096, n_threads=1)
     prompt = [1000 + offset % 500 for offset in range(3000)]
     with trio.fail_after(TIMEOUT_S):
         async with open_model(real_model_path) as model, open_slots(model, settings) as slots:

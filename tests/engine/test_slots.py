@@ -29,7 +29,7 @@ from paddler.engine.requests import (
     Tokens,
 )
 from paddler.engine.settings import EngineSettings
-from paddler.engine.slots import SlotEngine, SlotPhase, open_slots
+from paddler.engine.slots import Generation, SlotEngine, SlotPhase, open_slots
 
 TIMEOUT_S = 120.0
 
@@ -39,7 +39,8 @@ COUNTING = "One two three four five six seven"
 
 @contextlib.asynccontextmanager
 async def opened(path: Path, **settings: object) -> AsyncIterator[tuple[Model, SlotEngine]]:
-    defaults: dict[str, object] = {"n_slots": 2, "context_tokens": 1024}
+    # Several threads wait for each other at every step: on a busy machine, long.
+    defaults: dict[str, object] = {"n_slots": 2, "context_tokens": 1024, "n_threads": 1}
     with trio.fail_after(TIMEOUT_S):
         async with open_model(path) as model:
             chosen = EngineSettings(**(defaults | settings))  # type: ignore[arg-type]  # a builder
@@ -70,11 +71,13 @@ class Outcome:
 
 
 async def run(slots: SlotEngine, request: EngineRequest) -> Outcome:
+    async with slots.start(request) as generation:
+        return await collect(generation)
+
+
+async def collect(generation: Generation) -> Outcome:
     outcome = Outcome()
-    async with (
-        slots.start(request) as generation,
-        contextlib.aclosing(generation.batches()) as batches,
-    ):
+    async with contextlib.aclosing(generation.batches()) as batches:
         async for batch in batches:
             for event in batch:
                 match event:
@@ -114,17 +117,23 @@ async def test_greedy_generation_counts_on(real_model_path: Path) -> None:
 async def test_waiting_requests_start_in_the_order_they_came(
     real_model_path: Path, n_slots: int
 ) -> None:
-    started_s: dict[int, float] = {}
+    # The engine measures from when it got the request, which lies between these two.
+    earliest_s: dict[int, float] = {}
+    latest_s: dict[int, float] = {}
 
     async def one(slots: SlotEngine, tokens: list[int], number: int) -> None:
-        submitted_s = trio.current_time()
         request = EngineRequest(
             prompt_tokens=tokens, max_tokens=6, sampling=GREEDY, ignore_end=True
         )
-        outcome = await run(slots, request)
+        before_s = trio.current_time()
+        async with slots.start(request) as generation:
+            after_s = trio.current_time()
+            outcome = await collect(generation)
         assert outcome.ended is not None
         assert len(outcome.token_ids) == 6
-        started_s[number] = submitted_s + outcome.ended.queued_ms / 1000
+        queued_s = outcome.ended.queued_ms / 1000
+        earliest_s[number] = before_s + queued_s
+        latest_s[number] = after_s + queued_s
 
     async with (
         opened(real_model_path, n_slots=n_slots) as (model, slots),
@@ -134,9 +143,7 @@ async def test_waiting_requests_start_in_the_order_they_came(
             tokens = await model.tokenize(f"{number} and")
             nursery.start_soon(one, slots, tokens, number)
             await trio.testing.wait_all_tasks_blocked()
-    # Between Python's clock and the engine's lies the time of submitting.
-    in_order = [started_s[number] for number in range(10)]
-    assert all(a <= b + 0.02 for a, b in itertools.pairwise(in_order))
+    assert all(earliest_s[a] <= latest_s[b] for a, b in itertools.pairwise(range(10)))
 
 
 async def test_stop_strings_span_tokens_and_stay_out_of_the_text(real_model_path: Path) -> None:
@@ -284,7 +291,7 @@ async def test_closing_with_requests_in_flight_tells_them(real_model_path: Path)
                 except errors.EngineClosed as error:
                     seen.append(type(error))
 
-            settings = EngineSettings(n_slots=1, context_tokens=1024)
+            settings = EngineSettings(n_slots=1, context_tokens=1024, n_threads=1)
             async with open_slots(model, settings) as slots:
                 endless = EngineRequest(prompt_tokens=[5], max_tokens=900, ignore_end=True)
                 nursery.start_soon(consume, slots, endless)
