@@ -46,10 +46,12 @@ void add_family_markers(const ChatTemplate &chat_template, const ChatRequest &re
         drop("<|end|>", class_content);
         drop("<|start|>assistant", class_content);
         if (request.calls_tools) {
-            for (const char *start : {"<|channel|>commentary to=functions.",
-                                      "<|channel|>analysis to=functions.", " to=functions."}) {
+            for (const char *start :
+                 {"<|channel|>commentary to=functions.", "<|channel|>analysis to=functions."}) {
                 markers.push_back({start, class_any, class_tool_call, emitted});
             }
+            // Without a special token in front, reasoning may well mention it.
+            markers.push_back({" to=functions.", class_content, class_tool_call, emitted});
         }
     } else if (chat_template.mentions("<atem:function_calls>")) { // Muse Glimmer
         drop(" to=self<|message|>", class_reasoning);

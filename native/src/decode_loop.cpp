@@ -102,7 +102,11 @@ void Engine::start_waiting() {
         slot.state.owner = slot.generation->request->id;
         arrivals_[static_cast<size_t>(slot.seq)] = n_started_++;
         emit_started(slot, placement);
-        replay_text(slot);
+        try {
+            replay(slot);
+        } catch (const Failure &failure) {
+            end(slot, PDL_END_ERROR, failure.status(), failure.what());
+        }
         // The copied keys and values move with the next llama_decode; nothing
         // else may touch either slot's memory before.
         if (placement.copy_pending) {

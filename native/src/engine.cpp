@@ -234,10 +234,7 @@ int32_t pdl_grammar_check(const pdl_model *model, const char *grammar, const cha
         paddler::GrammarSpec spec;
         spec.text = grammar;
         spec.root = root;
-        if (spec.text.empty()) {
-            throw paddler::Failure(PDL_BAD_GRAMMAR, "the grammar is empty");
-        }
-        llama_sampler_free(paddler::make_grammar(model->vocab, spec));
+        paddler::check_grammar(model->vocab, spec);
     });
 }
 

@@ -79,7 +79,9 @@ private:
     void start_waiting();
     void start(std::unique_ptr<Request> request);
     void emit_started(const Slot &slot, const Placement &placement);
-    void replay_text(Slot &slot);
+    void replay(Slot &slot);
+    int32_t advance(Generation &generation, llama_token token, std::vector<TextSegment> &segments,
+                    std::string &raw) const;
     void decode_next_image();
     void fill_batch();
     void add_prompt_part(Slot &slot, int32_t n_tokens);

@@ -1,4 +1,5 @@
 // What a generation tells: tokens, text and its end, as events.
+#include "chat_markers.h"
 #include "engine.h"
 #include "errors.h"
 
@@ -31,9 +32,34 @@ void Engine::emit_started(const Slot &slot, const Placement &placement) {
     stats_.n_prompt_tokens += event.n_prompt;
 }
 
-// Runs the text of tokens that another engine generated through the pipeline,
-// so that its state is what it was there, and emits what the client lacks.
-void Engine::replay_text(Slot &slot) {
+// Takes a generated token into the text, the sampler and the counts; its class.
+// Its text as the model wrote it goes to raw, if the request wants it.
+// Throws Failure PDL_GRAMMAR_DEAD_END.
+int32_t Engine::advance(Generation &generation, llama_token token, std::vector<TextSegment> &segments,
+                        std::string &raw) const {
+    Request &request = *generation.request;
+    const std::string text = piece(token, request);
+    const int32_t class_before = generation.text.current_class();
+    generation.text.push(text, segments);
+    const int32_t class_after = generation.text.current_class();
+    if (class_before == class_reasoning && class_after == class_reasoning) {
+        request.sampler->accept_reasoning(token, generation.text.holds_text());
+    } else {
+        request.sampler->accept(token);
+    }
+    // A marker counts as what it opens or closes, not as content.
+    const int32_t token_class = class_before == class_content ? class_after : class_before;
+    generation.n_by_class[token_class]++;
+    generation.n_generated++;
+    if (request.with_raw_text) {
+        raw += text;
+    }
+    return token_class;
+}
+
+// Takes the tokens that another engine generated, so that text and grammar are
+// where they were there, and emits what the client lacks.
+void Engine::replay(Slot &slot) {
     Generation &generation = *slot.generation;
     const Request &request = *generation.request;
     if (request.n_replay == 0) {
@@ -42,15 +68,7 @@ void Engine::replay_text(Slot &slot) {
     std::vector<TextSegment> segments;
     std::string raw;
     for (auto i = static_cast<size_t>(request.n_prompt()); i < request.prompt.size(); i++) {
-        const std::string text = piece(request.prompt[i], request);
-        const int32_t class_before = generation.text.current_class();
-        generation.text.push(text, segments);
-        const int32_t token_class = class_before == 0 ? generation.text.current_class() : class_before;
-        generation.n_by_class[token_class]++;
-        generation.n_generated++;
-        if (request.with_raw_text) {
-            raw += text;
-        }
+        advance(generation, request.prompt[i], segments, raw);
     }
     auto n_sent = static_cast<size_t>(std::max(request.n_replay_sent_bytes, 0));
     for (auto &segment : segments) {
@@ -73,18 +91,11 @@ void Engine::take_token(Slot &slot, const Choice &choice) {
         end(slot, PDL_END_GENERATION);
         return;
     }
-    generation.request->sampler->accept(choice.token);
-    const std::string text = piece(choice.token, request);
-    const int32_t class_before = generation.text.current_class();
     std::vector<TextSegment> segments;
-    generation.text.push(text, segments);
-    // A marker counts as what it opens or closes, not as content.
-    const int32_t token_class = class_before == 0 ? generation.text.current_class() : class_before;
-    generation.n_by_class[token_class]++;
-    generation.n_generated++;
+    std::string raw;
+    const int32_t token_class = advance(generation, choice.token, segments, raw);
     stats_.n_generated_tokens++;
-    emit(slot, segments, choice.token, token_class, choice.logprobs,
-         request.with_raw_text ? std::string_view(text) : std::string_view());
+    emit(slot, segments, choice.token, token_class, choice.logprobs, raw);
     if (generation.text.stopped()) {
         end(slot, PDL_END_STOP);
     } else if (generation.n_generated >= request.max_tokens) {

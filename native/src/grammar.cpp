@@ -1,12 +1,12 @@
 #include "grammar.h"
 
 #include "errors.h"
+#include "gbnf.h"
 #include "nesting.h"
 #include "paddler_chat.h"
 
 #include "json-schema-to-grammar.h"
 #include "json.h"
-#include "llama.h"
 
 #include <cctype>
 #include <cstdio>
@@ -133,15 +133,6 @@ std::string with_valid_keys(const std::string &grammar) {
     return result;
 }
 
-bool grammar_parses(const std::string &grammar) {
-    llama_sampler *sampler = llama_sampler_init_grammar(nullptr, grammar.c_str(), "root");
-    if (sampler == nullptr) {
-        return false;
-    }
-    llama_sampler_free(sampler);
-    return true;
-}
-
 } // namespace paddler
 
 extern "C" int32_t pdl_schema_to_grammar(const char *schema, char **grammar, pdl_error *error) {
@@ -157,9 +148,9 @@ extern "C" int32_t pdl_schema_to_grammar(const char *schema, char **grammar, pdl
             throw paddler::Failure(PDL_BAD_SCHEMA, "a JSON Schema is an object or true");
         }
         const auto made = paddler::with_valid_keys(json_schema_to_grammar(parsed, true));
-        if (!paddler::grammar_parses(made)) {
-            throw paddler::Failure(PDL_BAD_SCHEMA,
-                                   "the schema makes a grammar that is too large or not valid");
+        const std::string fault = paddler::gbnf_fault(nullptr, made, "root");
+        if (!fault.empty()) {
+            throw paddler::Failure(PDL_BAD_SCHEMA, "the schema makes a grammar that cannot be used: " + fault);
         }
         *grammar = paddler::copy_string(made);
     });

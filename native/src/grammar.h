@@ -11,7 +11,4 @@ namespace paddler {
 // begin with characters that JSON forbids in strings.
 std::string with_valid_keys(const std::string &grammar);
 
-// Whether llama.cpp can parse it, its root rule "root".
-bool grammar_parses(const std::string &grammar);
-
 } // namespace paddler

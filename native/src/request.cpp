@@ -59,7 +59,7 @@ SamplerParams copy_sampling(const pdl_request &source, int32_t n_vocab) {
             params.grammar.prefix = source.grammar_prefix;
         }
         if (params.grammar.text.empty()) {
-            throw Failure(PDL_BAD_GRAMMAR, "the grammar is empty");
+            throw Failure(PDL_BAD_GRAMMAR, "the grammar has no rules");
         }
     }
     return params;
@@ -164,15 +164,10 @@ std::unique_ptr<Request> copy_request(const pdl_request &source, const llama_voc
     SamplerParams sampling = copy_sampling(source, n_vocab);
     sampling.preserved_tokens = request->preserved_tokens;
     request->sampler = std::make_unique<Sampler>(vocab, std::move(sampling), n_ctx_slot);
-    for (int32_t i = 0; i < n_all; i++) {
+    for (int32_t i = 0; i < n_prompt; i++) {
         const llama_token token = request->prompt[static_cast<size_t>(i)];
-        if (token < 0) {
-            continue; // an image's position
-        }
-        if (i < n_prompt) {
+        if (token >= 0) { // not an image's position
             request->sampler->accept_prompt(token);
-        } else {
-            request->sampler->accept(token);
         }
     }
     return request;

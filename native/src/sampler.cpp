@@ -1,10 +1,6 @@
 #include "sampler.h"
 
 #include "errors.h"
-#include "log_ring.h"
-#include "nesting.h"
-
-#include "common.h"
 
 #include <algorithm>
 #include <cfloat>
@@ -26,7 +22,6 @@ namespace {
 constexpr int32_t max_selected_k = 1024; // above, sorting all candidates is no slower
 constexpr int32_t block = 64;
 constexpr int32_t max_logprobs = 64;
-constexpr size_t max_grammar_nesting = 256; // the parser is recursive
 
 bool likelier(const llama_token_data &a, const llama_token_data &b) {
     return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
@@ -85,85 +80,6 @@ double log_sum_exp(const float *logits, int32_t n_vocab) {
 
 } // namespace
 
-llama_sampler *make_grammar(const llama_vocab *vocab, const GrammarSpec &spec) {
-    if (bracket_nesting(spec.text) > max_grammar_nesting) {
-        throw Failure(PDL_BAD_GRAMMAR,
-                      "the grammar's brackets are nested more than " + std::to_string(max_grammar_nesting) + " deep");
-    }
-    llama_sampler *grammar = nullptr;
-    LogCapture reasons; // llama.cpp says what is wrong with a grammar only in its log
-    try {
-        if (spec.lazy) {
-            std::vector<const char *> patterns;
-            for (const auto &pattern : spec.trigger_patterns) {
-                patterns.push_back(pattern.c_str());
-            }
-            grammar = llama_sampler_init_grammar_lazy_patterns(
-                vocab, spec.text.c_str(), spec.root.c_str(), patterns.data(), patterns.size(),
-                spec.trigger_tokens.data(), spec.trigger_tokens.size());
-        } else {
-            grammar = llama_sampler_init_grammar(vocab, spec.text.c_str(), spec.root.c_str());
-        }
-    } catch (const std::exception &exception) {
-        throw Failure(PDL_BAD_GRAMMAR, exception.what());
-    }
-    if (grammar == nullptr) {
-        const std::string text = reasons.text();
-        throw Failure(PDL_BAD_GRAMMAR, text.empty() ? "the grammar does not parse, or has no rule \"" + spec.root + "\""
-                                                    : text);
-    }
-    return grammar;
-}
-
-namespace {
-
-std::string joined_text(const llama_vocab *vocab, const std::vector<llama_token> &tokens) {
-    std::string text;
-    for (const llama_token token : tokens) {
-        text += common_token_to_piece(vocab, token, true);
-    }
-    return text;
-}
-
-std::vector<llama_token> plain_tokens(const llama_vocab *vocab, const std::string &text) {
-    auto tokens = common_tokenize(vocab, text, false, false);
-    if (joined_text(vocab, tokens) == text) {
-        return tokens;
-    }
-    // After another token the same text is no start, and gets no space.
-    tokens = common_tokenize(vocab, "\n" + text, false, false);
-    while (!tokens.empty() && joined_text(vocab, tokens).size() > text.size()) {
-        tokens.erase(tokens.begin());
-    }
-    return tokens;
-}
-
-// Tokens whose text is exactly `text`: some tokenizers put a space before what
-// they take for a start, that is at the very front and after special tokens.
-std::vector<llama_token> exact_tokens(const llama_vocab *vocab, const std::string &text) {
-    std::vector<llama_token> exact;
-    size_t at = 0;
-    const auto add_plain = [&](size_t end) {
-        const auto tokens = plain_tokens(vocab, text.substr(at, end - at));
-        exact.insert(exact.end(), tokens.begin(), tokens.end());
-    };
-    for (const llama_token token : common_tokenize(vocab, text, false, true)) {
-        const std::string piece = common_token_to_piece(vocab, token, true);
-        const bool special = (llama_vocab_get_attr(vocab, token) &
-                              (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED)) != 0;
-        const size_t found = special && !piece.empty() ? text.find(piece, at) : std::string::npos;
-        if (found != std::string::npos) {
-            add_plain(found);
-            exact.push_back(token);
-            at = found + piece.size();
-        }
-    }
-    add_plain(text.size());
-    return exact;
-}
-
-} // namespace
-
 Sampler::Sampler(const llama_vocab *vocab, SamplerParams params, int32_t context_tokens)
     : vocab_(vocab), n_vocab_(llama_vocab_n_tokens(vocab)), params_(std::move(params)),
       random_(params_.values.seed) {
@@ -175,12 +91,7 @@ Sampler::Sampler(const llama_vocab *vocab, SamplerParams params, int32_t context
         forbid_tokens();
     }
     if (!params_.grammar.text.empty()) {
-        grammar_.reset(make_grammar(vocab_, params_.grammar));
-        if (!params_.grammar.prefix.empty()) {
-            for (const llama_token token : exact_tokens(vocab_, params_.grammar.prefix)) {
-                llama_sampler_accept(grammar_.get(), token);
-            }
-        }
+        grammar_ = std::make_unique<Constraint>(vocab_, params_.grammar);
     }
 }
 
@@ -221,11 +132,25 @@ void Sampler::accept_prompt(llama_token token) {
 void Sampler::accept(llama_token token) {
     remember(token);
     if (grammar_) {
-        try {
-            llama_sampler_accept(grammar_.get(), token);
-        } catch (const std::exception &exception) {
-            throw Failure(PDL_GRAMMAR_DEAD_END, exception.what());
+        for (const llama_token held : held_reasoning_) {
+            grammar_->accept(held);
         }
+        held_reasoning_.clear();
+        grammar_->accept(token);
+    }
+}
+
+void Sampler::accept_reasoning(llama_token token, bool may_end_it) {
+    remember(token);
+    if (!grammar_) {
+        return;
+    }
+    if (!grammar_->awaits_trigger()) {
+        grammar_->accept(token);
+    } else if (may_end_it) {
+        held_reasoning_.push_back(token);
+    } else {
+        held_reasoning_.clear();
     }
 }
 
@@ -316,20 +241,9 @@ llama_token Sampler::choose() {
     return candidates_.back().id;
 }
 
-bool Sampler::fits_grammar(llama_token token, float logit) {
-    llama_token_data single = {token, logit, 1.0f};
-    llama_token_data_array array = {&single, 1, -1, false};
-    llama_sampler_apply(grammar_.get(), &array);
-    return single.logit > -INFINITY;
-}
-
 llama_token Sampler::choose_within_grammar(const float *logits) {
     keep_all(logits);
-    llama_token_data_array array = {candidates_.data(), candidates_.size(), -1, false};
-    llama_sampler_apply(grammar_.get(), &array);
-    candidates_.erase(std::remove_if(candidates_.begin(), candidates_.end(),
-                                     [](const llama_token_data &candidate) { return !(candidate.logit > -INFINITY); }),
-                      candidates_.end());
+    grammar_->filter(candidates_);
     if (candidates_.empty()) {
         throw Failure(PDL_GRAMMAR_DEAD_END, "no token of the vocabulary fits the grammar here");
     }
@@ -356,7 +270,7 @@ Choice Sampler::sample(float *logits) {
         throw Failure(PDL_DECODE_FAILED, "the model gave no finite logit");
     }
     choice.token = choose();
-    if (grammar_ && !fits_grammar(choice.token, logits[choice.token])) {
+    if (grammar_ && !grammar_->allows(choice.token)) {
         choice.token = choose_within_grammar(logits);
     }
     if (n_logprobs >= 0) {

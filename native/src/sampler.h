@@ -7,8 +7,10 @@
 // only if it does not fit.
 #pragma once
 
-#include "llama.h"
+#include "constraint.h"
 #include "paddler_engine.h"
+
+#include "llama.h"
 
 #include <memory>
 #include <random>
@@ -18,15 +20,6 @@
 #include <vector>
 
 namespace paddler {
-
-struct GrammarSpec {
-    std::string text; // empty: none
-    std::string root;
-    bool lazy = false;
-    std::vector<std::string> trigger_patterns;
-    std::vector<llama_token> trigger_tokens;
-    std::string prefix;
-};
 
 struct SamplerParams {
     pdl_sampling values{}; // without the pointers
@@ -53,28 +46,29 @@ public:
     // Failure PDL_GRAMMAR_DEAD_END if the grammar cannot take it.
     void accept(llama_token token);
 
+    // A generated token of the model's reasoning: a grammar that awaits its
+    // trigger does not see it. may_end_it: what it belongs to may turn out to
+    // be the reasoning's end, and then the grammar has to see it after all.
+    void accept_reasoning(llama_token token, bool may_end_it);
+
     // Changes the logits ([n_vocab]) in place. Throws Failure
     // PDL_GRAMMAR_DEAD_END if no token fits the grammar.
     Choice sample(float *logits);
 
 private:
-    struct SamplerDeleter {
-        void operator()(llama_sampler *sampler) const { llama_sampler_free(sampler); }
-    };
-
     void forbid_tokens();
     void remember(llama_token token);
     void adjust(float *logits) const;
     void keep_top_k(const float *logits);
     void keep_all(const float *logits);
     llama_token choose(); // among candidates_
-    bool fits_grammar(llama_token token, float logit);
     llama_token choose_within_grammar(const float *logits);
 
     const llama_vocab *vocab_;
     int32_t n_vocab_;
     SamplerParams params_;
-    std::unique_ptr<llama_sampler, SamplerDeleter> grammar_;
+    std::unique_ptr<Constraint> grammar_; // null: none
+    std::vector<llama_token> held_reasoning_;
     std::mt19937 random_;
     int32_t window_tokens_; // of the penalties
     std::vector<llama_token> window_;
@@ -83,8 +77,5 @@ private:
     std::vector<llama_token> forbidden_tokens_;
     std::vector<llama_token_data> candidates_;
 };
-
-// Parses a grammar; throws Failure PDL_BAD_GRAMMAR.
-llama_sampler *make_grammar(const llama_vocab *vocab, const GrammarSpec &spec);
 
 } // namespace paddler

@@ -49,6 +49,9 @@ public:
     int32_t current_class() const { return class_; }
     bool stopped() const { return stopped_; }
 
+    // Whether text is held back that could be part of a stop string or a marker.
+    bool holds_text() const { return !pending_.empty(); }
+
 private:
     struct Match {
         size_t position = std::string::npos;

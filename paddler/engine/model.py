@@ -132,8 +132,11 @@ class Model:
         """Parse GBNF.
 
         Raises:
-            BadGrammar: It does not parse, or has no rule `root`.
+            BadGrammar: It does not parse, or has no rule `root`; says what is wrong, and where.
         """
+        if "\0" in text or "\0" in root:
+            message = "a grammar cannot contain the character U+0000"
+            raise errors.BadGrammar(message)
         error = new_error()
         status = lib.pdl_grammar_check(self.handle, text.encode(), root.encode(), error)
         forward_log()
