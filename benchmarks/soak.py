@@ -5,8 +5,9 @@
 A balancer and two agents serve streams, conversations, sockets and embeddings;
 clients leave in the middle, the state is swapped every half a minute, agents
 are stopped, killed and started again. At the end the traffic stops, and what
-the balancer then holds (tasks, descriptors, slots, buffered requests, memory)
-is compared with what it held before. Exit code 1 if anything is wrong.
+the balancer and the agent that stayed then hold (tasks, descriptors, slots,
+buffered requests, memory) is compared with what they held before. Exit code 1
+if anything is wrong.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import dataclasses
 import random
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -48,7 +49,8 @@ from paddler.messages.state import DesiredState
 _MIB = 1 << 20
 _SETTLE_S = 60.0
 _EXIT_S = 5.0
-_ALLOWED_GROWTH_MIB = 10.0
+_ALLOWED_GROWTH_MIB = {"the balancer": 10.0, "the agent": 64.0}
+"""The agent's caches fill late, and its contexts differ in size with each swap."""
 _SAMPLE_S = 1.0
 _PROMPT_CACHE_MIB = 64
 _SETTLED_SAMPLE_S = 0.5
@@ -78,6 +80,50 @@ class Sample:
 
 
 @dataclasses.dataclass
+class Watch:
+    """A process that stays, and what it held over the time."""
+
+    name: str
+    program: Program
+    tasks: Path
+    samples: list[Sample] = dataclasses.field(default_factory=list)
+
+    async def settled(self) -> Sample:
+        """The least of several samples: our own requests must not count."""
+        samples = []
+        for _ in range(24):
+            await trio.sleep(_SETTLED_SAMPLE_S)
+            samples.append(Sample.of(self.program, self.tasks))
+        return Sample(
+            samples[-1].resident_mib,
+            min(sample.descriptors for sample in samples),
+            min(sample.threads for sample in samples),
+            min(sample.tasks for sample in samples),
+        )
+
+    async def sample(self) -> None:
+        """Look again and again."""
+        while True:
+            self.samples.append(Sample.of(self.program, self.tasks))
+            await trio.sleep(_SAMPLE_S)
+
+    @property
+    def middle(self) -> Sample:
+        """At half-time: caches have filled by then."""
+        return self.samples[len(self.samples) // 2]
+
+    def problems(self, before: Sample, after: Sample) -> Iterator[str]:
+        """What grew; memory counts from the middle."""
+        if after.tasks > before.tasks:
+            yield f"{self.name} has {after.tasks - before.tasks} tasks more"
+        if after.descriptors > before.descriptors:
+            yield f"{self.name} has {after.descriptors - before.descriptors} descriptors more"
+        growth_mib = after.resident_mib - self.middle.resident_mib
+        if growth_mib > _ALLOWED_GROWTH_MIB[self.name]:
+            yield f"{self.name} grew by {growth_mib:.0f} MiB in the second half"
+
+
+@dataclasses.dataclass
 class Soak:
     """One soak's parts and findings."""
 
@@ -90,15 +136,18 @@ class Soak:
     problems: list[str] = dataclasses.field(default_factory=list)
     n_swaps: int = 0
     n_agents_stopped: int = 0
+    first_agent: Watch | None = None
 
     async def agent(self, number: int, source: random.Random) -> None:
         """Run one agent after the other, each for a while; the first one stays."""
         for generation in range(1_000_000):
             name = f"agent-{number}-{generation}"
             command = agent_command(self.balancer, self.shape, name, self.agent_flags, WATCHED)
-            environment = {VARIABLE: str(self.logs / f"{name}.tasks")}
+            tasks = self.logs / f"{name}.tasks"
+            environment = {VARIABLE: str(tasks)}
             async with running(name, command, self.logs, environment=environment) as program:
                 if number == 1:
+                    self.first_agent = Watch("the agent", program, tasks)
                     await self._stay(program)
                 await trio.sleep(self.arguments.agent_s * source.uniform(0.5, 1.5))
                 await self._end(program, is_killed=source.random() < 0.5)
@@ -170,16 +219,8 @@ class Soak:
                 await trio.sleep(0.2)
         self.problems.append(f"without any client, {shown}")
 
-    def judge(self, before: Sample, middle: Sample, after: Sample) -> None:
-        """Note what grew; memory counts from the middle, when caches have filled."""
-        if after.tasks > before.tasks:
-            self.problems.append(f"the balancer has {after.tasks - before.tasks} tasks more")
-        if after.descriptors > before.descriptors:
-            n_more = after.descriptors - before.descriptors
-            self.problems.append(f"the balancer has {n_more} descriptors more")
-        growth_mib = after.resident_mib - middle.resident_mib
-        if growth_mib > _ALLOWED_GROWTH_MIB:
-            self.problems.append(f"the balancer grew by {growth_mib:.0f} MiB in the second half")
+    def judge_outcomes(self) -> None:
+        """Note what became of requests that should not."""
         for (kind, outcome), count in sorted(self.outcomes.counts.items()):
             is_good = outcome in ("done", "left") or outcome in _REFUSALS
             is_good = outcome == "400" if kind == "nonsense" else is_good
@@ -200,12 +241,6 @@ async def soak(arguments: argparse.Namespace) -> list[str]:
     print(f"Logs are in {logs}.", file=sys.stderr)
     agent_flags = ("--prompt-cache-mib", str(_PROMPT_CACHE_MIB))
     tasks = logs / "balancer.tasks"
-    samples: list[Sample] = []
-
-    async def sample() -> None:
-        while True:
-            samples.append(Sample.of(balancer.program, tasks))
-            await trio.sleep(_SAMPLE_S)
 
     async with running_balancer(
         logs, flags=("--drain-timeout", "10000"), module=WATCHED, environment={VARIABLE: str(tasks)}
@@ -216,21 +251,25 @@ async def soak(arguments: argparse.Namespace) -> list[str]:
             steady.start_soon(run.agent, 1, random.Random("agent 1"))
             await balancer.until_serving(1)
             await warm_up(balancer)
-            before = await settled_sample(balancer.program, tasks)
+            assert run.first_agent is not None
+            watches = [Watch("the balancer", balancer.program, tasks), run.first_agent]
+            before = [await watch.settled() for watch in watches]
             async with trio.open_nursery() as churn:
                 churn.start_soon(run.agent, 2, random.Random("agent 2"))
-                churn.start_soon(sample)
+                for watch in watches:
+                    churn.start_soon(watch.sample)
                 await run.traffic()
                 await run.until_quiet()
                 churn.cancel_scope.cancel()
             await balancer.until_agents(1)
-            after = await settled_sample(balancer.program, tasks)
+            after = [await watch.settled() for watch in watches]
             steady.cancel_scope.cancel()
-        middle = samples[len(samples) // 2]
-        run.judge(before, middle, after)
+        run.judge_outcomes()
+        for watch, first, last in zip(watches, before, after, strict=True):
+            run.problems.extend(watch.problems(first, last))
         await run.stop_within_limit(balancer.program)
     print(outcome_table(run, arguments.minutes))
-    print(sample_table({"before": before, "half-time": middle, "after": after}))
+    print(sample_table(watches, before, after))
     print(machine_line())
     return run.problems
 
@@ -240,20 +279,6 @@ async def warm_up(balancer: Balancer) -> None:
     for _ in range(5):
         body = {"raw_prompt": "Once upon a time", "max_tokens": 4}
         await paddler_stream(balancer.inference_url, RAW_PROMPT_PATH, body)
-
-
-async def settled_sample(program: Program, tasks: Path) -> Sample:
-    """The least of several samples: our own requests must not count."""
-    samples = []
-    for _ in range(24):
-        await trio.sleep(_SETTLED_SAMPLE_S)
-        samples.append(Sample.of(program, tasks))
-    return Sample(
-        samples[-1].resident_mib,
-        min(sample.descriptors for sample in samples),
-        min(sample.threads for sample in samples),
-        min(sample.tasks for sample in samples),
-    )
 
 
 def outcome_table(run: Soak, minutes: float) -> str:
@@ -266,20 +291,23 @@ def outcome_table(run: Soak, minutes: float) -> str:
     return markdown(title, ("requests", "outcome", "count"), rows)
 
 
-def sample_table(samples: dict[str, Sample]) -> str:
-    """The balancer's process before, meanwhile and after."""
+def sample_table(
+    watches: Sequence[Watch], before: Sequence[Sample], after: Sequence[Sample]
+) -> str:
+    """What each process held before, meanwhile and after."""
     rows = [
         [
-            name,
+            f"{watch.name}, {moment}",
             f"{sample.resident_mib:.1f}",
             str(sample.descriptors),
             str(sample.threads),
             str(sample.tasks),
         ]
-        for name, sample in samples.items()
+        for watch, first, last in zip(watches, before, after, strict=True)
+        for moment, sample in (("before", first), ("half-time", watch.middle), ("after", last))
     ]
-    header = ("balancer", "resident MiB", "descriptors", "threads", "tasks")
-    return markdown("What the balancer holds", header, rows)
+    header = ("process", "resident MiB", "descriptors", "threads", "tasks")
+    return markdown("What the processes hold", header, rows)
 
 
 def main() -> None:
