@@ -105,7 +105,8 @@ void Engine::start_waiting() {
         try {
             replay(slot);
         } catch (const Failure &failure) {
-            end(slot, PDL_END_ERROR, failure.status(), failure.what());
+            // A copy may be pending: the slot's memory must not be touched now.
+            slot.generation->replay_failure = std::make_unique<Failure>(failure);
         }
         // The copied keys and values move with the next llama_decode; nothing
         // else may touch either slot's memory before.
@@ -273,6 +274,9 @@ void Engine::sample(Slot &slot, int32_t output_index, Clock::time_point now) {
         float *logits = llama_get_logits_ith(context_.get(), output_index);
         if (logits == nullptr) {
             throw Failure(PDL_DECODE_FAILED, "llama.cpp gave no logits");
+        }
+        if (generation.replay_failure != nullptr) {
+            throw *generation.replay_failure;
         }
         const Choice choice = generation.request->sampler->sample(logits);
         generation.next = choice.token;

@@ -47,9 +47,13 @@ int32_t Engine::advance(Generation &generation, llama_token token, std::vector<T
     } else {
         request.sampler->accept(token);
     }
-    // A marker counts as what it opens or closes, not as content.
+    // A marker counts as what it opens or closes, not as content; a token whose
+    // text may be the beginning of one counts once that is decided.
     const int32_t token_class = class_before == class_content ? class_after : class_before;
-    generation.n_by_class[token_class]++;
+    generation.n_undecided++;
+    if (class_after != class_before || !generation.text.holds_text()) {
+        generation.count_undecided(token_class);
+    }
     generation.n_generated++;
     if (request.with_raw_text) {
         raw += text;
@@ -130,6 +134,7 @@ void Engine::end(Slot &slot, pdl_end_reason reason, pdl_status status, const std
     event.end_reason = reason;
     event.status = status;
     event.n_prompt = generation.request->n_prompt();
+    generation.count_undecided(generation.text.current_class());
     std::copy(std::begin(generation.n_by_class), std::end(generation.n_by_class), event.n_generated);
     if (!slot.state.tokens.empty() && !store_.is_consistent(slot.seq, slot.state)) {
         store_.clear(slot.seq, slot.state);

@@ -1,6 +1,7 @@
 // A slot: one sequence of the context, and the generation that runs on it.
 #pragma once
 
+#include "errors.h"
 #include "kv_store.h"
 #include "request.h"
 #include "text_pipeline.h"
@@ -25,7 +26,14 @@ struct Generation {
     llama_token next = LLAMA_TOKEN_NULL;
     int32_t n_generated = 0;
     int32_t n_by_class[n_classes] = {};
+    int32_t n_undecided = 0; // generated tokens that are in no class yet
+    std::unique_ptr<Failure> replay_failure; // ends it once the prompt is done
     bool cancelled = false;
+
+    void count_undecided(int32_t token_class) {
+        n_by_class[token_class] += n_undecided;
+        n_undecided = 0;
+    }
 };
 
 struct Slot {
