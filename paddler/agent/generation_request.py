@@ -223,7 +223,7 @@ async def _prepare(task: GenerationTask, serving: Serving) -> _Prepared:
         case ConversationPrompt():
             rendered = await _render(prompt, task, serving)
             grammar = _chosen_grammar(task, grammar, rendered.grammar)
-            starts = [start for start in rendered.message_starts if start > 0][-MAX_CHECKPOINTS:]
+            starts = _worth_a_checkpoint(rendered, engine)
             if urls := list(image_urls(prompt)):
                 fit_pixels = serving.parameters.image_resize_to_fit
                 images = [
@@ -237,6 +237,13 @@ async def _prepare(task: GenerationTask, serving: Serving) -> _Prepared:
                 checkpoints=[len(await engine.tokenize(rendered.text[:end])) for end in starts],
                 rendered=rendered,
             )
+
+
+def _worth_a_checkpoint(rendered: RenderedConversation, engine: Engine) -> list[int]:
+    """Offsets of characters; none where a sequence can be cut anywhere."""
+    if not engine.facts.needs_checkpoints:
+        return []
+    return [start for start in rendered.message_starts if start > 0][-MAX_CHECKPOINTS:]
 
 
 async def _render(

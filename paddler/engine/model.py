@@ -53,6 +53,11 @@ class ModelFacts:
     can_embed: bool
     pooling_type: int
 
+    @property
+    def needs_checkpoints(self) -> bool:
+        """Whether a sequence cannot be cut at any place, so that checkpoints help."""
+        return self.n_swa > 0 or self.is_recurrent or self.is_hybrid
+
 
 def forward_log() -> None:
     """Hand llama.cpp's waiting log lines to Python's logging."""

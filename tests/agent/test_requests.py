@@ -5,6 +5,7 @@ Virtual time; a scripted engine whose tokens are characters.
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from typing import Any
 
@@ -106,6 +107,11 @@ async def test_conversation_is_rendered_with_stops_and_checkpoints(
         assert text == "<system>s<user>a<user>b<assistant>"
         assert list(request.stops) == ["STOP", "<end>"]
         assert list(request.checkpoints) == [9, 16]
+        # Where a sequence can be cut anywhere, there is nothing to look for.
+        agent.engine.facts = dataclasses.replace(agent.engine.facts, needs_checkpoints=False)
+        await link.generate(2, GenerationTask(prompt=prompt))
+        await link.done(2)
+        assert not agent.engine.requests[1].checkpoints
 
 
 async def test_sampling_of_the_request_lies_over_the_fleets(autojump_clock: MockClock) -> None:

@@ -68,6 +68,7 @@ class ScriptedFacts:
     n_parameters: int = 7
     size_bytes: int = 8
     n_vocab: int = 0x110000
+    needs_checkpoints: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
