@@ -22,8 +22,8 @@ void Engine::run() noexcept {
             end_cancelled();
             start_waiting();
             decode_next_image();
-            fill_batch();
-            if (batch_.size() > 0) {
+            fill_batches();
+            if (!prompts_.parts.empty() || !outputs_.parts.empty()) {
                 step();
             }
             publish_stats();
@@ -147,38 +147,55 @@ void Engine::decode_next_image() {
         code == 2 ? "the engine is closing" : "llama.cpp could not compute an image (code " + std::to_string(code) + ")");
 }
 
-void Engine::fill_batch() {
-    batch_.clear();
-    parts_.clear();
+void Engine::DecodeBatch::clear() {
+    tokens.clear();
+    parts.clear();
+}
+
+void Engine::DecodeBatch::add(Slot &slot, llama_pos position, std::vector<llama_token> added, bool output,
+                              bool checkpoint_after) {
+    for (size_t i = 0; i < added.size(); i++) {
+        tokens.add(added[i], position++, slot.seq, output && i + 1 == added.size());
+    }
+    parts.push_back({&slot, std::move(added), output ? tokens.size() - 1 : -1, checkpoint_after});
+}
+
+void Engine::fill_batches() {
+    prompts_.clear();
+    outputs_.clear();
     std::vector<PrefillDemand> demands;
     for (auto &slot : slots_) {
         if (slot.is_free()) {
             continue;
         }
         if (slot.generation->decoding) {
-            const llama_token token = slot.generation->next;
-            parts_.push_back({&slot, {token}, batch_.size(), false});
-            batch_.add(token, static_cast<llama_pos>(slot.state.tokens.size()), slot.seq, true);
+            outputs_.add(slot, slot.n_held(), {slot.generation->next}, true);
         } else if (const int32_t n_left = slot.n_text_left(); n_left > 0) {
             demands.push_back({slot.seq, n_left, arrivals_[static_cast<size_t>(slot.seq)]});
         }
     }
-    const int32_t n_decoding = batch_.size();
-    for (const auto &share : planner_.plan(n_decoding, std::move(demands))) {
-        add_prompt_part(slots_[static_cast<size_t>(share.slot)], share.n_tokens);
+    const int32_t n_decoding = outputs_.tokens.size();
+    const auto shares = planner_.plan(n_decoding, std::move(demands));
+    const bool alone = n_decoding == 0 && shares.size() == 1;
+    for (const auto &share : shares) {
+        add_prompt_part(slots_[static_cast<size_t>(share.slot)], share.n_tokens, alone);
     }
-    if (n_decoding == 0 && parts_.size() == 1) {
+    if (alone) {
         const std::lock_guard<std::mutex> lock(mutex_);
-        prefilling_alone_ = parts_.front().slot->generation->request->id;
+        prefilling_alone_ = prompts_.parts.front().slot->generation->request->id;
         // A cancellation that came since the commands were taken.
         abort_ = closing_ ||
                  std::find(cancelled_.begin(), cancelled_.end(), prefilling_alone_.load()) != cancelled_.end();
     }
 }
 
-void Engine::add_prompt_part(Slot &slot, int32_t n_tokens) {
+// llama.cpp computes sequences that add different numbers of tokens one after
+// the other, and logits are dear: each time all output weights are read. So the
+// last token of a prompt goes with the tokens of decoding slots, of which each
+// adds one.
+void Engine::add_prompt_part(Slot &slot, int32_t n_tokens, bool alone) {
     const Request &request = *slot.generation->request;
-    const auto n_held = static_cast<int32_t>(slot.state.tokens.size());
+    const int32_t n_held = slot.n_held();
     const auto n_prompt = static_cast<int32_t>(request.prompt.size());
     bool checkpoint_after = false;
     if (store_.needs_checkpoints()) {
@@ -194,61 +211,74 @@ void Engine::add_prompt_part(Slot &slot, int32_t n_tokens) {
     }
     const bool completes = n_held + n_tokens == n_prompt;
     const auto begin = request.prompt.begin() + n_held;
-    BatchPart part{&slot, {begin, begin + n_tokens}, -1, checkpoint_after || completes};
-    for (int32_t i = 0; i < n_tokens; i++) {
-        const bool output = completes && i == n_tokens - 1;
-        if (output) {
-            part.output_index = batch_.size();
-        }
-        batch_.add(part.tokens[static_cast<size_t>(i)], n_held + i, slot.seq, output);
+    if (!completes || alone) {
+        prompts_.add(slot, n_held, {begin, begin + n_tokens}, completes, checkpoint_after || completes);
+        return;
     }
-    parts_.push_back(std::move(part));
+    if (n_tokens > 1) {
+        prompts_.add(slot, n_held, {begin, begin + n_tokens - 1}, false);
+    }
+    outputs_.add(slot, n_held + n_tokens - 1, {begin[n_tokens - 1]}, true, true);
 }
 
 void Engine::step() {
     const Compute::Turn turn(model_.compute);
     const auto started = Clock::now();
     const QuietWhenExpected quiet(abort_);
+    int32_t n_decoding = 0;
+    for (const auto &part : outputs_.parts) {
+        n_decoding += part.slot->generation->decoding ? 1 : 0;
+    }
+    const int32_t n_prefill = prompts_.tokens.size() + outputs_.tokens.size() - n_decoding;
+    if (!decode(prompts_)) {
+        return; // the outputs are formed anew: nothing of them is lost
+    }
+    for (const auto &part : prompts_.parts) {
+        after_decode(part);
+    }
+    if (!decode(outputs_)) {
+        return;
+    }
+    planner_.observe(n_decoding, n_prefill, milliseconds(Clock::now() - started));
+    stats_.n_steps++;
+    for (const auto &part : outputs_.parts) {
+        after_decode(part);
+    }
+}
+
+bool Engine::decode(DecodeBatch &batch) {
+    if (batch.parts.empty()) {
+        return true;
+    }
     int32_t code = 0;
     try {
-        code = llama_decode(context_.get(), batch_.native());
+        code = llama_decode(context_.get(), batch.tokens.native());
         llama_synchronize(context_.get());
     } catch (const std::exception &) {
         code = -2;
     }
-    const auto now = Clock::now();
     if (code != 0) {
-        after_failed_decode(code);
-        return;
+        after_failed_decode(batch, code);
     }
-    int32_t n_decoding = 0;
-    int32_t n_prefill = 0;
-    for (const auto &part : parts_) {
-        (part.slot->generation->decoding ? n_decoding : n_prefill) += static_cast<int32_t>(part.tokens.size());
-    }
-    planner_.observe(n_decoding, n_prefill, milliseconds(now - started));
-    stats_.n_steps++;
-    for (const auto &part : parts_) {
-        after_decode(part, now);
-    }
+    return code == 0;
 }
 
-void Engine::after_decode(const BatchPart &part, Clock::time_point now) {
+void Engine::after_decode(const BatchPart &part) {
     Slot &slot = *part.slot;
     slot.state.tokens.insert(slot.state.tokens.end(), part.tokens.begin(), part.tokens.end());
     if (part.checkpoint_after) {
         store_.add_checkpoint(slot.seq, slot.state);
     }
     if (part.output_index >= 0) {
-        sample(slot, part.output_index, now);
+        sample(slot, part.output_index);
     }
 }
 
 // Brings every slot of the batch back to a state that is known to be right. A
 // prompt goes on from there; a generation that was decoding has lost its logits and ends.
-void Engine::after_failed_decode(int32_t code) {
+void Engine::after_failed_decode(DecodeBatch &batch, int32_t code) {
     const bool aborted = code == 2;
-    for (const auto &part : parts_) {
+    for (const auto &part : batch.parts) {
         Slot &slot = *part.slot;
         store_.recover(slot.seq, slot.state);
         if (slot.is_free()) {
@@ -264,11 +294,11 @@ void Engine::after_failed_decode(int32_t code) {
     }
 }
 
-void Engine::sample(Slot &slot, int32_t output_index, Clock::time_point now) {
+void Engine::sample(Slot &slot, int32_t output_index) {
     Generation &generation = *slot.generation;
     if (!generation.decoding) {
         generation.decoding = true;
-        generation.prefilled = now;
+        generation.prefilled = Clock::now();
     }
     try {
         float *logits = llama_get_logits_ith(context_.get(), output_index);

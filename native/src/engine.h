@@ -69,6 +69,18 @@ private:
         bool checkpoint_after;
     };
 
+    // What one llama_decode computes, and for whom.
+    struct DecodeBatch {
+        explicit DecodeBatch(int32_t capacity) : tokens(capacity) {}
+        Batch tokens;
+        std::vector<BatchPart> parts;
+
+        void clear();
+        // From `position` on; `output` asks for the logits after the last token.
+        void add(Slot &slot, llama_pos position, std::vector<llama_token> added, bool output,
+                 bool checkpoint_after = false);
+    };
+
     static bool should_abort(void *self);
 
     void run() noexcept;
@@ -83,12 +95,13 @@ private:
     int32_t advance(Generation &generation, llama_token token, std::vector<TextSegment> &segments,
                     std::string &raw) const;
     void decode_next_image();
-    void fill_batch();
-    void add_prompt_part(Slot &slot, int32_t n_tokens);
+    void fill_batches();
+    void add_prompt_part(Slot &slot, int32_t n_tokens, bool alone);
     void step();
-    void after_failed_decode(int32_t code);
-    void after_decode(const BatchPart &part, Clock::time_point now);
-    void sample(Slot &slot, int32_t output_index, Clock::time_point now);
+    bool decode(DecodeBatch &batch); // false: it failed, and was dealt with
+    void after_failed_decode(DecodeBatch &batch, int32_t code);
+    void after_decode(const BatchPart &part);
+    void sample(Slot &slot, int32_t output_index);
     void take_token(Slot &slot, const Choice &choice);
     void emit(const Slot &slot, std::vector<TextSegment> &segments, llama_token token, int32_t token_class,
               const std::vector<pdl_logprob> &logprobs, std::string_view raw = {});
@@ -111,8 +124,10 @@ private:
     Placer placer_;
     PrefillPlanner planner_;
     std::vector<Slot> slots_;
-    Batch batch_;
-    std::vector<BatchPart> parts_;
+    // A step computes prompts_, then outputs_: one token of every decoding slot
+    // and the last token of every prompt that ends.
+    DecodeBatch prompts_;
+    DecodeBatch outputs_;
     std::deque<std::unique_ptr<Request>> waiting_; // decode thread only
     uint64_t n_started_ = 0;
     uint64_t n_ended_ = 0;

@@ -8,16 +8,17 @@ namespace paddler {
 namespace {
 
 constexpr double smoothing = 0.2;
-constexpr double first_mixed_tokens = 16.0; // before anything was measured
-constexpr double first_alone_tokens = 64.0;
+constexpr double first_tokens_per_ms = 0.25; // before anything was measured
 constexpr double least_mixed_tokens = 4.0;
 constexpr double least_alone_tokens = 32.0;
-constexpr double most_growth = 2.0; // of a share, from one batch to the next
+constexpr double most_growth = 2.0; // of a share, from one step to the next
 constexpr double most_shrinking = 0.5;
 constexpr double batch_exponent = 0.7; // how decoding n slots at once grows with n
 constexpr double speed_decay = 0.9;
 constexpr double least_share = 0.5;  // of the decode part: slow machines prefill, too
-constexpr double most_budgets_mixed = 4.0; // where many more prompts wait than generations run
+constexpr double step_budgets = 1.5; // that a batch may take, decoding included
+constexpr double waiting_weight = 2.0;
+constexpr double most_crowd = 8.0;
 constexpr double alone_factor = 8.0; // a batch without decoding slots may take this many budgets
 constexpr uint64_t oldest_first_every = 4;
 
@@ -28,7 +29,8 @@ void blend(double &average, double sample) {
 } // namespace
 
 PrefillPlanner::PrefillPlanner(int32_t budget_ms, int32_t n_batch)
-    : budget_ms_(budget_ms), n_batch_(n_batch), mixed_tokens_(first_mixed_tokens), alone_tokens_(first_alone_tokens) {}
+    : budget_ms_(budget_ms), n_batch_(n_batch), mixed_tokens_per_ms_(first_tokens_per_ms),
+      alone_tokens_per_ms_(first_tokens_per_ms) {}
 
 double PrefillPlanner::decode_ms(int32_t n_decoding) const {
     if (n_decoding <= 0) {
@@ -51,19 +53,20 @@ double PrefillPlanner::available_ms(int32_t n_decoding, size_t n_prompts) const 
         return budget_ms_ * alone_factor;
     }
     const double decoding_ms = decode_ms(n_decoding);
-    // Who waits for a first token counts like who waits for the next one.
-    const double crowd = std::clamp(static_cast<double>(n_prompts) / n_decoding, 1.0, most_budgets_mixed);
-    return crowd * std::max(std::min<double>(budget_ms_, 2.0 * budget_ms_ - decoding_ms), decoding_ms * least_share);
+    const double crowd = std::clamp(waiting_weight * static_cast<double>(n_prompts) / n_decoding, 1.0, most_crowd);
+    return crowd * std::max(std::min<double>(budget_ms_, step_budgets * budget_ms_ - decoding_ms),
+                            decoding_ms * least_share);
 }
 
-int32_t PrefillPlanner::allowance(int32_t n_decoding) const {
-    const double n_tokens = n_decoding > 0 ? mixed_tokens_ : alone_tokens_;
+int32_t PrefillPlanner::allowance(int32_t n_decoding, size_t n_prompts) const {
+    const double tokens_per_ms = n_decoding > 0 ? mixed_tokens_per_ms_ : alone_tokens_per_ms_;
+    const double least = n_decoding > 0 ? least_mixed_tokens : least_alone_tokens;
+    const double n_tokens = std::clamp<double>(tokens_per_ms * available_ms(n_decoding, n_prompts), least, n_batch_);
     return std::min(n_batch_ - n_decoding, static_cast<int32_t>(n_tokens));
 }
 
 std::vector<PrefillShare> PrefillPlanner::plan(int32_t n_decoding, std::vector<PrefillDemand> demands) {
     std::vector<PrefillShare> shares;
-    n_prompts_ = demands.size();
     if (demands.empty()) {
         return shares;
     }
@@ -76,7 +79,7 @@ std::vector<PrefillShare> PrefillPlanner::plan(int32_t n_decoding, std::vector<P
             [](const PrefillDemand &a, const PrefillDemand &b) { return a.arrival < b.arrival; });
         std::rotate(demands.begin(), oldest, oldest + 1);
     }
-    int32_t left = allowance(n_decoding);
+    int32_t left = allowance(n_decoding, demands.size());
     for (const auto &demand : demands) {
         if (left <= 0) {
             break;
@@ -85,6 +88,7 @@ std::vector<PrefillShare> PrefillPlanner::plan(int32_t n_decoding, std::vector<P
         shares.push_back({demand.slot, n_tokens});
         left -= n_tokens;
     }
+    planned_ = {available_ms(n_decoding, demands.size()), left <= 0};
     return shares;
 }
 
@@ -104,12 +108,13 @@ void PrefillPlanner::observe(int32_t n_decoding, int32_t n_prefill, double elaps
                                   : std::max(elapsed_ms - decoding_ms, elapsed_ms * 0.1);
     recent_tokens_ = recent_tokens_ * speed_decay + n_prefill;
     recent_ms_ = recent_ms_ * speed_decay + prefill_ms;
-    double &n_tokens = n_decoding > 0 ? mixed_tokens_ : alone_tokens_;
-    const double least = n_decoding > 0 ? least_mixed_tokens : least_alone_tokens;
-    const double change = std::clamp(available_ms(n_decoding, n_prompts_) / prefill_ms, most_shrinking, most_growth);
-    // A batch that was not filled tells nothing about a larger one.
-    if (change < 1.0 || n_prefill >= allowance(n_decoding)) {
-        n_tokens = std::clamp(n_tokens * change, least, static_cast<double>(n_batch_));
+    double &tokens_per_ms = n_decoding > 0 ? mixed_tokens_per_ms_ : alone_tokens_per_ms_;
+    const double change = std::clamp(planned_.available_ms / prefill_ms, most_shrinking, most_growth);
+    // A step that was not filled tells nothing about a larger one.
+    if (change < 1.0 || planned_.filled) {
+        const double least = n_decoding > 0 ? least_mixed_tokens : least_alone_tokens;
+        tokens_per_ms = std::clamp(tokens_per_ms * change, least / planned_.available_ms,
+                                   static_cast<double>(n_batch_) / planned_.available_ms);
     }
 }
 

@@ -1,13 +1,17 @@
 // How many prompt tokens go into the next batch, and whose.
 //
 // Pure arithmetic over measured times; knows neither llama.cpp nor slots.
-// In a batch that also decodes, the prefill part gets `budget_ms`, and the whole
-// batch twice that; where decoding alone takes most of it, prefill still gets
-// half as much time as decoding, as a busy machine must not stop taking new
-// requests. A batch that only prefills may take longer, so that it is
-// efficient, but not so long that a newcomer waits for seconds. Where more
-// prompts wait than generations run, the budget grows in proportion, up to four
-// times.
+// In a step that also decodes, the prefill part gets `budget_ms`, and the whole
+// step one and a half times that; where decoding alone takes most of it,
+// prefill still gets half as much time as decoding, as a busy machine must not
+// stop taking new requests. A step that only prefills may take longer, so that
+// a newcomer is not kept waiting, but its share still ends after eight budgets.
+//
+// Every step that decodes a few slots costs nearly as much as one that decodes
+// many. Where prompts come in a crowd, small shares would keep most of them
+// waiting while few decode; so who waits for a first token counts twice as much
+// as who waits for the next one, and the prefill part grows by that ratio, up to
+// eight times.
 #pragma once
 
 #include <cstddef>
@@ -44,17 +48,22 @@ public:
 
 private:
     double available_ms(int32_t n_decoding, size_t n_prompts) const;
-    int32_t allowance(int32_t n_decoding) const;
+    int32_t allowance(int32_t n_decoding, size_t n_prompts) const;
     double decode_ms(int32_t n_decoding) const;
+
+    struct Plan {
+        double available_ms;
+        bool filled; // every token that was allowed is used
+    };
 
     int32_t budget_ms_;
     int32_t n_batch_;
     uint64_t n_plans_ = 0;
-    size_t n_prompts_ = 0; // when the last batch was planned
-    // Grown and shrunk towards the time that is available, so that a batch's
-    // fixed cost is never taken for a cost per token.
-    double mixed_tokens_;
-    double alone_tokens_;
+    Plan planned_{}; // the last one
+    // Of the time that is available; grown and shrunk until a share takes that
+    // time, so that a step's fixed cost is never taken for a cost per token.
+    double mixed_tokens_per_ms_;
+    double alone_tokens_per_ms_;
     double recent_tokens_ = 0.0; // decaying sums: their ratio is the speed
     double recent_ms_ = 0.0;
     std::vector<double> decode_ms_; // by number of decoding slots, 0: not measured
