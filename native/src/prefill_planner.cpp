@@ -79,7 +79,8 @@ std::vector<PrefillShare> PrefillPlanner::plan(int32_t n_decoding, std::vector<P
             [](const PrefillDemand &a, const PrefillDemand &b) { return a.arrival < b.arrival; });
         std::rotate(demands.begin(), oldest, oldest + 1);
     }
-    int32_t left = allowance(n_decoding, demands.size());
+    planned_ = {available_ms(n_decoding, demands.size()), allowance(n_decoding, demands.size())};
+    int32_t left = planned_.n_allowed;
     for (const auto &demand : demands) {
         if (left <= 0) {
             break;
@@ -88,7 +89,6 @@ std::vector<PrefillShare> PrefillPlanner::plan(int32_t n_decoding, std::vector<P
         shares.push_back({demand.slot, n_tokens});
         left -= n_tokens;
     }
-    planned_ = {available_ms(n_decoding, demands.size()), left <= 0};
     return shares;
 }
 
@@ -111,7 +111,7 @@ void PrefillPlanner::observe(int32_t n_decoding, int32_t n_prefill, double elaps
     double &tokens_per_ms = n_decoding > 0 ? mixed_tokens_per_ms_ : alone_tokens_per_ms_;
     const double change = std::clamp(planned_.available_ms / prefill_ms, most_shrinking, most_growth);
     // A step that was not filled tells nothing about a larger one.
-    if (change < 1.0 || planned_.filled) {
+    if (change < 1.0 || n_prefill >= planned_.n_allowed) {
         const double least = n_decoding > 0 ? least_mixed_tokens : least_alone_tokens;
         tokens_per_ms = std::clamp(tokens_per_ms * change, least / planned_.available_ms,
                                    static_cast<double>(n_batch_) / planned_.available_ms);

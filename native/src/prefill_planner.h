@@ -53,7 +53,7 @@ private:
 
     struct Plan {
         double available_ms;
-        bool filled; // every token that was allowed is used
+        int32_t n_allowed; // tokens
     };
 
     int32_t budget_ms_;
