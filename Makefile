@@ -65,7 +65,8 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/flake8-async --enable=ASYNC101,ASYNC102,ASYNC103,ASYNC104 $$(find paddler tests -name '*.py')
+	find paddler tests -name '*.py' -print0 | xargs -0 -n 40 -P "$$(getconf _NPROCESSORS_ONLN)" \
+		$(BIN)/flake8-async --enable=ASYNC101,ASYNC102,ASYNC103,ASYNC104
 
 typecheck: $(VENV)/.installed-dev
 	$(BIN)/mypy

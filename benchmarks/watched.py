@@ -32,7 +32,10 @@ class TaskCounter(trio.abc.Instrument):
         now = time.monotonic()
         if now - self._written_at >= _INTERVAL_S:
             self._written_at = now
-            self._path.write_text(str(trio.lowlevel.current_statistics().tasks_living))
+            # Replaced at once: who reads meanwhile must not find it empty.
+            fresh = self._path.with_suffix(".new")
+            fresh.write_text(str(trio.lowlevel.current_statistics().tasks_living))
+            fresh.replace(self._path)
 
 
 if __name__ == "__main__":
