@@ -97,7 +97,7 @@ void Engine::start_waiting() {
         const Placement placement = placer_.place(slots_, *waiting_.front(), dropped);
         report_dropped(dropped);
         Slot &slot = *placement.slot;
-        slot.generation = std::make_unique<Generation>(std::move(waiting_.front()), Clock::now());
+        slot.generation = std::make_unique<Generation>(std::move(waiting_.front()), placement.n_cached, Clock::now());
         waiting_.pop_front();
         slot.state.owner = slot.generation->request->id;
         arrivals_[static_cast<size_t>(slot.seq)] = n_started_++;
@@ -171,7 +171,8 @@ void Engine::fill_batches() {
         if (slot.generation->decoding) {
             outputs_.add(slot, slot.n_held(), {slot.generation->next}, true);
         } else if (const int32_t n_left = slot.n_text_left(); n_left > 0) {
-            demands.push_back({slot.seq, n_left, arrivals_[static_cast<size_t>(slot.seq)]});
+            demands.push_back(
+                {slot.seq, n_left, slot.generation->n_to_prefill, arrivals_[static_cast<size_t>(slot.seq)]});
         }
     }
     const int32_t n_decoding = outputs_.tokens.size();

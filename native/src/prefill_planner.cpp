@@ -18,8 +18,9 @@ constexpr double speed_decay = 0.9;
 constexpr double least_share = 0.5;  // of the decode part: slow machines prefill, too
 constexpr double step_budgets = 1.5; // that a batch may take, decoding included
 constexpr double waiting_weight = 2.0;
-constexpr double most_crowd = 8.0;
-constexpr double alone_factor = 8.0; // a batch without decoding slots may take this many budgets
+constexpr double long_backlog_budgets = 100.0;
+constexpr double most_for_short = 5.0; // budgets
+constexpr double most_budgets = 8.0;
 constexpr uint64_t oldest_first_every = 4;
 
 void blend(double &average, double sample) {
@@ -48,21 +49,25 @@ double PrefillPlanner::decode_ms(int32_t n_decoding) const {
     return nearest == 0 ? 0.0 : decode_ms_[nearest] * std::pow(static_cast<double>(wanted) / nearest, batch_exponent);
 }
 
-double PrefillPlanner::available_ms(int32_t n_decoding, size_t n_prompts) const {
+double PrefillPlanner::available_ms(int32_t n_decoding, const std::vector<PrefillDemand> &demands) const {
     if (n_decoding == 0) {
-        return budget_ms_ * alone_factor;
+        return budget_ms_ * most_budgets;
     }
     const double decoding_ms = decode_ms(n_decoding);
-    const double crowd = std::clamp(waiting_weight * static_cast<double>(n_prompts) / n_decoding, 1.0, most_crowd);
-    return crowd * std::max(std::min<double>(budget_ms_, step_budgets * budget_ms_ - decoding_ms),
-                            decoding_ms * least_share);
+    const double base_ms = std::max(std::min<double>(budget_ms_, step_budgets * budget_ms_ - decoding_ms),
+                                    decoding_ms * least_share);
+    const double crowd = std::max(waiting_weight * static_cast<double>(demands.size()) / n_decoding, 1.0);
+    return base_ms * std::min(crowd * for_short_prompts(demands), most_budgets);
 }
 
-int32_t PrefillPlanner::allowance(int32_t n_decoding, size_t n_prompts) const {
-    const double tokens_per_ms = n_decoding > 0 ? mixed_tokens_per_ms_ : alone_tokens_per_ms_;
-    const double least = n_decoding > 0 ? least_mixed_tokens : least_alone_tokens;
-    const double n_tokens = std::clamp<double>(tokens_per_ms * available_ms(n_decoding, n_prompts), least, n_batch_);
-    return std::min(n_batch_ - n_decoding, static_cast<int32_t>(n_tokens));
+double PrefillPlanner::for_short_prompts(const std::vector<PrefillDemand> &demands) const {
+    double n_tokens = 0.0;
+    for (const auto &demand : demands) {
+        n_tokens += demand.n_whole;
+    }
+    const double tokens_per_ms = prefill_tokens_per_s() / 1000.0;
+    const double allowed_tokens = long_backlog_budgets * budget_ms_ * tokens_per_ms;
+    return std::clamp(allowed_tokens / std::max(n_tokens, 1.0), 1.0, most_for_short);
 }
 
 std::vector<PrefillShare> PrefillPlanner::plan(int32_t n_decoding, std::vector<PrefillDemand> demands) {
@@ -70,6 +75,11 @@ std::vector<PrefillShare> PrefillPlanner::plan(int32_t n_decoding, std::vector<P
     if (demands.empty()) {
         return shares;
     }
+    const double tokens_per_ms = n_decoding > 0 ? mixed_tokens_per_ms_ : alone_tokens_per_ms_;
+    const double least = n_decoding > 0 ? least_mixed_tokens : least_alone_tokens;
+    planned_.available_ms = available_ms(n_decoding, demands);
+    planned_.n_allowed = static_cast<int32_t>(std::max(tokens_per_ms * planned_.available_ms, least));
+    planned_.n_allowed = std::min(planned_.n_allowed, n_batch_ - n_decoding);
     std::sort(demands.begin(), demands.end(), [](const PrefillDemand &a, const PrefillDemand &b) {
         return a.n_remaining != b.n_remaining ? a.n_remaining < b.n_remaining : a.arrival < b.arrival;
     });
@@ -79,7 +89,6 @@ std::vector<PrefillShare> PrefillPlanner::plan(int32_t n_decoding, std::vector<P
             [](const PrefillDemand &a, const PrefillDemand &b) { return a.arrival < b.arrival; });
         std::rotate(demands.begin(), oldest, oldest + 1);
     }
-    planned_ = {available_ms(n_decoding, demands.size()), allowance(n_decoding, demands.size())};
     int32_t left = planned_.n_allowed;
     for (const auto &demand : demands) {
         if (left <= 0) {

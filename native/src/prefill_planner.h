@@ -8,10 +8,14 @@
 // a newcomer is not kept waiting, but its share still ends after eight budgets.
 //
 // Every step that decodes a few slots costs nearly as much as one that decodes
-// many. Where prompts come in a crowd, small shares would keep most of them
-// waiting while few decode; so who waits for a first token counts twice as much
-// as who waits for the next one, and the prefill part grows by that ratio, up to
-// eight times.
+// many: small shares keep prompts waiting and few slots decoding. They are worth
+// it where prefill goes on for long. So the prefill part grows, together up to
+// eight times,
+// - in a crowd: who waits for a first token counts twice as much as who waits
+//   for the next one;
+// - for short prompts, up to five times: the less all that is being prefilled
+//   takes as a whole, the fewer pauses are made of it. From a hundred budgets on
+//   there is no such growth.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +27,7 @@ namespace paddler {
 struct PrefillDemand {
     int32_t slot;
     int32_t n_remaining; // prompt tokens still to decode
+    int32_t n_whole;     // and when the request started
     uint64_t arrival;    // smaller: came earlier
 };
 
@@ -47,8 +52,8 @@ public:
     double prefill_tokens_per_s() const;
 
 private:
-    double available_ms(int32_t n_decoding, size_t n_prompts) const;
-    int32_t allowance(int32_t n_decoding, size_t n_prompts) const;
+    double available_ms(int32_t n_decoding, const std::vector<PrefillDemand> &demands) const;
+    double for_short_prompts(const std::vector<PrefillDemand> &demands) const;
     double decode_ms(int32_t n_decoding) const;
 
     struct Plan {

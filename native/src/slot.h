@@ -14,12 +14,13 @@ namespace paddler {
 
 // A request on its slot. Decode thread only.
 struct Generation {
-    Generation(std::unique_ptr<Request> accepted, Clock::time_point now)
+    Generation(std::unique_ptr<Request> accepted, int32_t n_cached, Clock::time_point now)
         : request(std::move(accepted)), text(request->stops, request->markers, request->initial_class),
-          started(now), prefilled(now) {}
+          n_to_prefill(static_cast<int32_t>(request->prompt.size()) - n_cached), started(now), prefilled(now) {}
 
     std::unique_ptr<Request> request;
     TextPipeline text;
+    int32_t n_to_prefill; // when it started
     Clock::time_point started;
     Clock::time_point prefilled; // when the prompt was done
     bool decoding = false;       // the prompt is done; `next` waits to be decoded

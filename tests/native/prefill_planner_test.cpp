@@ -30,9 +30,9 @@ PrefillPlanner settled(int32_t budget_ms, double decoding_ms = decode_step_ms) {
     PrefillPlanner planner(budget_ms, 2048);
     for (int i = 0; i < 60; i++) {
         planner.observe(4, 0, decoding_ms);
-        const int32_t n_mixed = total(planner.plan(4, {{0, 4000, 0}}));
+        const int32_t n_mixed = total(planner.plan(4, {{0, 4000, 4000, 0}}));
         planner.observe(4, n_mixed, step_ms(4, n_mixed, decoding_ms));
-        const int32_t n_alone = total(planner.plan(0, {{0, 4000, 0}}));
+        const int32_t n_alone = total(planner.plan(0, {{0, 4000, 4000, 0}}));
         planner.observe(0, n_alone, step_ms(0, n_alone));
     }
     return planner;
@@ -44,27 +44,27 @@ bool is_about(double value, double expected) {
 
 void test_the_prefill_part_keeps_the_budget() {
     PrefillPlanner planner = settled(80);
-    CHECK(is_about(total(planner.plan(4, {{0, 4000, 0}})) * prefill_token_ms, 80));
+    CHECK(is_about(total(planner.plan(4, {{0, 4000, 4000, 0}})) * prefill_token_ms, 80));
 }
 
 void test_a_step_that_decodes_stays_within_one_and_a_half_budgets() {
     PrefillPlanner planner = settled(26);
-    CHECK(is_about(step_ms(4, total(planner.plan(4, {{0, 4000, 0}}))), 1.5 * 26));
+    CHECK(is_about(step_ms(4, total(planner.plan(4, {{0, 4000, 4000, 0}}))), 1.5 * 26));
 }
 
 void test_slow_decoding_leaves_prefill_its_share() {
     PrefillPlanner planner = settled(10, 300.0);
-    CHECK(is_about(total(planner.plan(4, {{0, 4000, 0}})) * prefill_token_ms, 150.0));
+    CHECK(is_about(total(planner.plan(4, {{0, 4000, 4000, 0}})) * prefill_token_ms, 150.0));
 }
 
 void test_prefill_alone_takes_more() {
     PrefillPlanner planner = settled(80);
-    CHECK(total(planner.plan(0, {{0, 4000, 0}})) > 4 * total(planner.plan(4, {{0, 4000, 0}})));
+    CHECK(total(planner.plan(0, {{0, 4000, 4000, 0}})) > 4 * total(planner.plan(4, {{0, 4000, 4000, 0}})));
 }
 
 void test_a_crowd_of_prompts_gets_more() {
     PrefillPlanner planner(40, 2048);
-    const std::vector<PrefillDemand> crowd(6, {0, 4000, 0});
+    const std::vector<PrefillDemand> crowd(6, {0, 4000, 4000, 0});
     for (int i = 0; i < 60; i++) {
         planner.observe(4, 0, decode_step_ms);
         const int32_t n_tokens = total(planner.plan(4, crowd));
@@ -73,52 +73,60 @@ void test_a_crowd_of_prompts_gets_more() {
     CHECK(is_about(total(planner.plan(4, crowd)) * prefill_token_ms, 3 * 40));
 }
 
+void test_short_prompts_are_cut_less() {
+    PrefillPlanner planner = settled(40);
+    const int32_t n_short = total(planner.plan(4, {{0, 60, 60, 0}}));
+    CHECK(is_about(n_short * prefill_token_ms, 60 * prefill_token_ms)); // at once
+    CHECK(is_about(total(planner.plan(4, {{0, 60, 4000, 0}})) * prefill_token_ms, 40));
+    CHECK(is_about(total(planner.plan(4, {{0, 60, 60, 0}, {1, 4000, 4000, 1}})) * prefill_token_ms, 40));
+}
+
 void test_counts_that_were_never_measured_do_not_shrink_the_share() {
     PrefillPlanner planner(80, 2048);
     planner.observe(1, 0, 12.0);
     for (int i = 0; i < 20; i++) {
-        const int32_t n_tokens = total(planner.plan(8, {{0, 4000, 0}}));
+        const int32_t n_tokens = total(planner.plan(8, {{0, 4000, 4000, 0}}));
         planner.observe(8, n_tokens, step_ms(8, n_tokens, 60.0));
     }
-    CHECK(total(planner.plan(8, {{0, 4000, 0}})) * prefill_token_ms > 40);
+    CHECK(total(planner.plan(8, {{0, 4000, 4000, 0}})) * prefill_token_ms > 40);
 }
 
 void test_a_stall_is_forgotten() {
     PrefillPlanner planner = settled(80);
     for (int i = 0; i < 20; i++) {
-        planner.observe(4, total(planner.plan(4, {{0, 4000, 0}})), 5000.0);
+        planner.observe(4, total(planner.plan(4, {{0, 4000, 4000, 0}})), 5000.0);
     }
-    CHECK(total(planner.plan(4, {{0, 4000, 0}})) >= 4);
+    CHECK(total(planner.plan(4, {{0, 4000, 4000, 0}})) >= 4);
     for (int i = 0; i < 8; i++) {
-        const int32_t n_tokens = total(planner.plan(4, {{0, 4000, 0}}));
+        const int32_t n_tokens = total(planner.plan(4, {{0, 4000, 4000, 0}}));
         planner.observe(4, n_tokens, step_ms(4, n_tokens));
     }
-    CHECK(is_about(total(planner.plan(4, {{0, 4000, 0}})) * prefill_token_ms, 80));
+    CHECK(is_about(total(planner.plan(4, {{0, 4000, 4000, 0}})) * prefill_token_ms, 80));
 }
 
 void test_short_prompts_do_not_shrink_the_share() {
     PrefillPlanner planner = settled(80);
-    const int32_t before = total(planner.plan(4, {{0, 4000, 0}}));
+    const int32_t before = total(planner.plan(4, {{0, 4000, 4000, 0}}));
     for (int i = 0; i < 20; i++) {
-        const int32_t n_tokens = total(planner.plan(4, {{0, 3, 0}}));
+        const int32_t n_tokens = total(planner.plan(4, {{0, 3, 3, 0}}));
         planner.observe(4, n_tokens, step_ms(4, n_tokens));
     }
-    CHECK(total(planner.plan(4, {{0, 4000, 0}})) == before);
+    CHECK(total(planner.plan(4, {{0, 4000, 4000, 0}})) == before);
 }
 
 void test_the_batch_is_never_exceeded() {
     PrefillPlanner planner(1000, 32);
     for (int i = 0; i < 5; i++) {
-        planner.observe(8, total(planner.plan(8, {{0, 4000, 0}})), 1.0);
+        planner.observe(8, total(planner.plan(8, {{0, 4000, 4000, 0}})), 1.0);
     }
-    CHECK(total(planner.plan(8, {{0, 4000, 0}, {1, 4000, 1}})) == 24);
+    CHECK(total(planner.plan(8, {{0, 4000, 4000, 0}, {1, 4000, 4000, 1}})) == 24);
 }
 
 void test_the_shortest_prompt_goes_first_and_the_oldest_never_starves() {
     PrefillPlanner planner = settled(80);
     int n_oldest_first = 0;
     for (int i = 0; i < 40; i++) {
-        const auto shares = planner.plan(4, {{0, 4000, 0}, {1, 30, 1}});
+        const auto shares = planner.plan(4, {{0, 4000, 4000, 0}, {1, 30, 30, 1}});
         CHECK(shares.front().slot == 0 || shares.front().slot == 1);
         n_oldest_first += shares.front().slot == 0;
     }
@@ -133,6 +141,7 @@ int main() {
     test_slow_decoding_leaves_prefill_its_share();
     test_prefill_alone_takes_more();
     test_a_crowd_of_prompts_gets_more();
+    test_short_prompts_are_cut_less();
     test_counts_that_were_never_measured_do_not_shrink_the_share();
     test_a_stall_is_forgotten();
     test_short_prompts_do_not_shrink_the_share();
