@@ -136,7 +136,7 @@ typedef struct {
     int32_t n_threads;             /* 0: one per physical core */
     int32_t type_k;                /* enum ggml_type */
     int32_t type_v;
-    int32_t prefill_budget_ms;     /* prefill share of a batch that also decodes */
+    int32_t prefill_budget_ms;     /* prompt part of a step that also decodes */
     int32_t reuse_cache;           /* 0: every prompt starts from an empty slot */
     int32_t n_checkpoints;         /* per slot, for models that cannot roll back */
     int64_t prompt_cache_bytes;    /* host memory for slots pushed out; 0: off */

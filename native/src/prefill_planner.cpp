@@ -9,18 +9,19 @@ namespace {
 
 constexpr double smoothing = 0.2;
 constexpr double first_tokens_per_ms = 0.25; // before anything was measured
-constexpr double least_mixed_tokens = 4.0;
-constexpr double least_alone_tokens = 32.0;
+constexpr int32_t least_mixed_tokens = 4;
+constexpr int32_t least_alone_tokens = 32;
+constexpr int32_t least_further_tokens = 8; // of a prompt that gets what another leaves
 constexpr double most_growth = 2.0; // of a share, from one step to the next
 constexpr double most_shrinking = 0.5;
 constexpr double batch_exponent = 0.7; // how decoding n slots at once grows with n
 constexpr double speed_decay = 0.9;
 constexpr double least_share = 0.5;  // of the decode part: slow machines prefill, too
-constexpr double step_budgets = 1.5; // that a batch may take, decoding included
+constexpr double step_budgets = 1.2; // that a step may take, decoding included
 constexpr double waiting_weight = 2.0;
-constexpr double long_backlog_budgets = 100.0;
-constexpr double most_for_short = 5.0; // budgets
-constexpr double most_budgets = 8.0;
+constexpr double long_backlog_budgets = 80.0;
+constexpr double most_for_short = 4.0;
+constexpr double most_budgets = 6.0; // that a share may take
 constexpr uint64_t oldest_first_every = 4;
 
 void blend(double &average, double sample) {
@@ -30,7 +31,7 @@ void blend(double &average, double sample) {
 } // namespace
 
 PrefillPlanner::PrefillPlanner(int32_t budget_ms, int32_t n_batch)
-    : budget_ms_(budget_ms), n_batch_(n_batch), mixed_tokens_per_ms_(first_tokens_per_ms),
+    : budget_ms_(budget_ms), n_batch_(n_batch), fresh_tokens_per_ms_(first_tokens_per_ms),
       alone_tokens_per_ms_(first_tokens_per_ms) {}
 
 double PrefillPlanner::decode_ms(int32_t n_decoding) const {
@@ -56,7 +57,7 @@ double PrefillPlanner::available_ms(int32_t n_decoding, const std::vector<Prefil
     const double decoding_ms = decode_ms(n_decoding);
     const double base_ms = std::max(std::min<double>(budget_ms_, step_budgets * budget_ms_ - decoding_ms),
                                     decoding_ms * least_share);
-    const double crowd = std::max(waiting_weight * static_cast<double>(demands.size()) / n_decoding, 1.0);
+    const double crowd = std::max(waiting_weight * static_cast<double>(demands.size() - 1) / n_decoding, 1.0);
     return base_ms * std::min(crowd * for_short_prompts(demands), most_budgets);
 }
 
@@ -70,16 +71,26 @@ double PrefillPlanner::for_short_prompts(const std::vector<PrefillDemand> &deman
     return std::clamp(allowed_tokens / std::max(n_tokens, 1.0), 1.0, most_for_short);
 }
 
+double &PrefillPlanner::tokens_per_ms(int32_t n_decoding, const PrefillDemand &demand) {
+    if (n_decoding == 0) {
+        return alone_tokens_per_ms_;
+    }
+    const auto slot = static_cast<size_t>(demand.slot);
+    if (paces_.size() <= slot) {
+        paces_.resize(slot + 1, {UINT64_MAX, 0.0});
+    }
+    Pace &pace = paces_[slot];
+    if (pace.arrival != demand.arrival) {
+        pace = {demand.arrival, fresh_tokens_per_ms_};
+    }
+    return pace.tokens_per_ms;
+}
+
 std::vector<PrefillShare> PrefillPlanner::plan(int32_t n_decoding, std::vector<PrefillDemand> demands) {
     std::vector<PrefillShare> shares;
     if (demands.empty()) {
         return shares;
     }
-    const double tokens_per_ms = n_decoding > 0 ? mixed_tokens_per_ms_ : alone_tokens_per_ms_;
-    const double least = n_decoding > 0 ? least_mixed_tokens : least_alone_tokens;
-    planned_.available_ms = available_ms(n_decoding, demands);
-    planned_.n_allowed = static_cast<int32_t>(std::max(tokens_per_ms * planned_.available_ms, least));
-    planned_.n_allowed = std::min(planned_.n_allowed, n_batch_ - n_decoding);
     std::sort(demands.begin(), demands.end(), [](const PrefillDemand &a, const PrefillDemand &b) {
         return a.n_remaining != b.n_remaining ? a.n_remaining < b.n_remaining : a.arrival < b.arrival;
     });
@@ -89,14 +100,23 @@ std::vector<PrefillShare> PrefillPlanner::plan(int32_t n_decoding, std::vector<P
             [](const PrefillDemand &a, const PrefillDemand &b) { return a.arrival < b.arrival; });
         std::rotate(demands.begin(), oldest, oldest + 1);
     }
-    int32_t left = planned_.n_allowed;
+    planned_ = {available_ms(n_decoding, demands), 0, false, {}};
+    int32_t room = n_batch_ - n_decoding;
+    double left_ms = planned_.available_ms;
     for (const auto &demand : demands) {
-        if (left <= 0) {
+        const double pace = tokens_per_ms(n_decoding, demand);
+        const int32_t least = !shares.empty() ? 0 : n_decoding > 0 ? least_mixed_tokens : least_alone_tokens;
+        const auto affordable = static_cast<int32_t>(std::min<double>(left_ms * pace, n_batch_));
+        const int32_t n_tokens = std::min({demand.n_remaining, std::max(affordable, least), room});
+        planned_.filled = n_tokens < demand.n_remaining;
+        if (n_tokens <= 0 || (planned_.filled && !shares.empty() && n_tokens < least_further_tokens)) {
             break;
         }
-        const int32_t n_tokens = std::min(demand.n_remaining, left);
         shares.push_back({demand.slot, n_tokens});
-        left -= n_tokens;
+        planned_.demands.push_back(demand);
+        planned_.n_tokens += n_tokens;
+        room -= n_tokens;
+        left_ms = std::max(left_ms - n_tokens / pace, 0.0);
     }
     return shares;
 }
@@ -117,13 +137,22 @@ void PrefillPlanner::observe(int32_t n_decoding, int32_t n_prefill, double elaps
                                   : std::max(elapsed_ms - decoding_ms, elapsed_ms * 0.1);
     recent_tokens_ = recent_tokens_ * speed_decay + n_prefill;
     recent_ms_ = recent_ms_ * speed_decay + prefill_ms;
-    double &tokens_per_ms = n_decoding > 0 ? mixed_tokens_per_ms_ : alone_tokens_per_ms_;
     const double change = std::clamp(planned_.available_ms / prefill_ms, most_shrinking, most_growth);
     // A step that was not filled tells nothing about a larger one.
-    if (change < 1.0 || n_prefill >= planned_.n_allowed) {
-        const double least = n_decoding > 0 ? least_mixed_tokens : least_alone_tokens;
-        tokens_per_ms = std::clamp(tokens_per_ms * change, least / planned_.available_ms,
-                                   static_cast<double>(n_batch_) / planned_.available_ms);
+    if (change >= 1.0 && (!planned_.filled || n_prefill < planned_.n_tokens)) {
+        return;
+    }
+    const double least = (n_decoding > 0 ? least_mixed_tokens : least_alone_tokens) / planned_.available_ms;
+    const double most = std::max(n_batch_ / planned_.available_ms, least);
+    for (const auto &demand : planned_.demands) {
+        double &pace = tokens_per_ms(n_decoding, demand);
+        pace = std::clamp(pace * change, least, most);
+        if (n_decoding > 0 && demand.n_remaining == demand.n_whole) {
+            fresh_tokens_per_ms_ = pace;
+        }
+        if (n_decoding == 0) {
+            break; // one pace for all
+        }
     }
 }
 

@@ -2,19 +2,19 @@
 //
 // Pure arithmetic over measured times; knows neither llama.cpp nor slots.
 // In a step that also decodes, the prefill part gets `budget_ms`, and the whole
-// step one and a half times that; where decoding alone takes most of it,
+// step a fifth more; where decoding alone takes most of it,
 // prefill still gets half as much time as decoding, as a busy machine must not
 // stop taking new requests. A step that only prefills may take longer, so that
-// a newcomer is not kept waiting, but its share still ends after eight budgets.
+// a newcomer is not kept waiting, but its share still ends after six budgets.
 //
 // Every step that decodes a few slots costs nearly as much as one that decodes
 // many: small shares keep prompts waiting and few slots decoding. They are worth
 // it where prefill goes on for long. So the prefill part grows, together up to
-// eight times,
-// - in a crowd: who waits for a first token counts twice as much as who waits
-//   for the next one;
-// - for short prompts, up to five times: the less all that is being prefilled
-//   takes as a whole, the fewer pauses are made of it. From a hundred budgets on
+// six times,
+// - in a crowd: who waits for a first token behind another prompt counts twice
+//   as much as who waits for the next token;
+// - for short prompts, up to four times: the less all that is being prefilled
+//   takes as a whole, the fewer pauses are made of it. From eighty budgets on
 //   there is no such growth.
 #pragma once
 
@@ -58,17 +58,30 @@ private:
 
     struct Plan {
         double available_ms;
-        int32_t n_allowed; // tokens
+        int32_t n_tokens;
+        bool filled; // more would have been taken
+        std::vector<PrefillDemand> demands; // that got a share
     };
+
+    struct Pace {
+        uint64_t arrival; // whose it is
+        double tokens_per_ms;
+    };
+
+    // The pace that a prompt's next share is sized with.
+    double &tokens_per_ms(int32_t n_decoding, const PrefillDemand &demand);
 
     int32_t budget_ms_;
     int32_t n_batch_;
     uint64_t n_plans_ = 0;
     Plan planned_{}; // the last one
-    // Of the time that is available; grown and shrunk until a share takes that
-    // time, so that a step's fixed cost is never taken for a cost per token.
-    double mixed_tokens_per_ms_;
-    double alone_tokens_per_ms_;
+    // Paces are grown and shrunk until a share takes the time that is available,
+    // so that a step's fixed cost is never taken for a cost per token. Beside
+    // decoding slots every prompt has its own: the further it has come, the
+    // more a token costs.
+    std::vector<Pace> paces_; // by slot
+    double fresh_tokens_per_ms_; // of a prompt's first share
+    double alone_tokens_per_ms_; // where nothing decodes
     double recent_tokens_ = 0.0; // decaying sums: their ratio is the speed
     double recent_ms_ = 0.0;
     std::vector<double> decode_ms_; // by number of decoding slots, 0: not measured

@@ -33,8 +33,9 @@ class EngineSettings:
         k_cache_dtype, v_cache_dtype: Keys of `GGML_TYPES`.
         n_gpu_layers: -1 is all, 0 is CPU only.
         n_threads: 0 is one per physical core.
-        prefill_budget_ms: How long the prompt tokens of a batch may take that also
-            carries running generations; the whole batch may take twice that.
+        prefill_budget_ms: How long the prompt tokens of a step may take that also
+            decodes; the whole step may take a fifth more. Short prompts and
+            crowds of prompts get up to six times as much.
         reuse_cache: Whether prompts start from what their slot already holds.
         n_checkpoints: Kept per slot, for models that cannot roll back.
         prompt_cache_bytes: Host memory for conversations whose slot was
@@ -52,7 +53,7 @@ class EngineSettings:
     v_cache_dtype: str = "Q8_0"
     n_gpu_layers: int = 0
     n_threads: int = 0
-    prefill_budget_ms: int = 60
+    prefill_budget_ms: int = 75
     reuse_cache: bool = True
     n_checkpoints: int = 8
     prompt_cache_bytes: int = 0
