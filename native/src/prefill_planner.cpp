@@ -19,9 +19,9 @@ constexpr double speed_decay = 0.9;
 constexpr double least_share = 0.5;  // of the decode part: slow machines prefill, too
 constexpr double step_budgets = 1.2; // that a step may take, decoding included
 constexpr double waiting_weight = 2.0;
-constexpr double long_backlog_budgets = 80.0;
-constexpr double most_for_short = 4.0;
-constexpr double most_budgets = 6.0; // that a share may take
+constexpr double long_backlog_budgets = 100.0;
+constexpr double most_for_short = 5.0;
+constexpr double most_budgets = 8.0; // that a share may take
 constexpr uint64_t oldest_first_every = 4;
 
 void blend(double &average, double sample) {

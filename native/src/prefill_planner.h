@@ -5,16 +5,16 @@
 // step a fifth more; where decoding alone takes most of it,
 // prefill still gets half as much time as decoding, as a busy machine must not
 // stop taking new requests. A step that only prefills may take longer, so that
-// a newcomer is not kept waiting, but its share still ends after six budgets.
+// a newcomer is not kept waiting, but its share still ends after eight budgets.
 //
 // Every step that decodes a few slots costs nearly as much as one that decodes
 // many: small shares keep prompts waiting and few slots decoding. They are worth
 // it where prefill goes on for long. So the prefill part grows, together up to
-// six times,
+// eight times,
 // - in a crowd: who waits for a first token behind another prompt counts twice
 //   as much as who waits for the next token;
-// - for short prompts, up to four times: the less all that is being prefilled
-//   takes as a whole, the fewer pauses are made of it. From eighty budgets on
+// - for short prompts, up to five times: the less all that is being prefilled
+//   takes as a whole, the fewer pauses are made of it. From a hundred budgets on
 //   there is no such growth.
 #pragma once
 

@@ -35,7 +35,7 @@ class EngineSettings:
         n_threads: 0 is one per physical core.
         prefill_budget_ms: How long the prompt tokens of a step may take that also
             decodes; the whole step may take a fifth more. Short prompts and
-            crowds of prompts get up to six times as much.
+            crowds of prompts get up to eight times as much.
         reuse_cache: Whether prompts start from what their slot already holds.
         n_checkpoints: Kept per slot, for models that cannot roll back.
         prompt_cache_bytes: Host memory for conversations whose slot was
