@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64, help="generated per stream")
     parser.add_argument("--prompt-words", type=int, default=95)
     parser.add_argument("--long-prompt-words", type=int, default=3990)
-    parser.add_argument("--prefill-budget-ms", type=int, default=60)
+    parser.add_argument("--prefill-budget-ms", type=int, default=75)
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does it work at all")
     arguments = parser.parse_args()
     if arguments.quick:
