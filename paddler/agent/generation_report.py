@@ -5,6 +5,8 @@ Belongs to the request's own task, and knows nothing of the engine.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from paddler.agent.engine_protocol import RenderedConversation
 from paddler.agent.long_texts import off_the_loop
 from paddler.agent.request_translation import done_event, started_event, token_event
@@ -25,6 +27,7 @@ class GenerationReport:
         rendered: Knows their format; None for prompts that are no conversation.
         outlet: Where everything goes.
         n_prompt_tokens: Of text and images.
+        clock: In seconds; asked in threads, too.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class GenerationReport:
         outlet: Outlet,
         *,
         n_prompt_tokens: int,
+        clock: Callable[[], float],
     ) -> None:
         self._task = task
         self._rendered = rendered
@@ -42,7 +46,7 @@ class GenerationReport:
         self._started = GenerationStarted(-1, n_prompt_tokens, 0)
         self._calls: ToolCallStream | None = None
         if task.parse_tool_calls and rendered is not None:
-            self._calls = ToolCallStream(rendered)
+            self._calls = ToolCallStream(rendered, clock=clock)
 
     def begin(self, event: Started) -> None:
         """A slot took the request."""

@@ -14,6 +14,8 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
+import trio
+
 from paddler.agent.engine_protocol import Engine, MediaPrompt, RenderedConversation
 from paddler.agent.generation_report import GenerationReport
 from paddler.agent.held_prompts import HeldPrompts
@@ -151,7 +153,13 @@ async def _run(frame: Generate, prepared: _Prepared, outlet: Outlet, serving: Se
         # Only now, as this is what takes long: nothing is left to refuse.
         await prepared.media.encode()
     request = _engine_request(frame, prepared, max_tokens, serving)
-    report = GenerationReport(task, prepared.rendered, outlet, n_prompt_tokens=prepared.n_tokens)
+    report = GenerationReport(
+        task,
+        prepared.rendered,
+        outlet,
+        n_prompt_tokens=prepared.n_tokens,
+        clock=trio.lowlevel.current_clock().current_time,
+    )
     held = serving.held_prompts
     async with serving.engine.start(request) as generation:
         try:

@@ -12,7 +12,6 @@ Pure: nothing here waits, and `deltas` may run in a thread.
 from __future__ import annotations
 
 import codecs
-import time
 from collections.abc import Callable
 
 from paddler.agent.engine_protocol import RenderedConversation
@@ -42,7 +41,7 @@ class ToolCallStream:
         self,
         rendered: RenderedConversation,
         *,
-        clock: Callable[[], float] = time.perf_counter,
+        clock: Callable[[], float],
         new_id: Callable[[], str] = new_tool_call_id,
     ) -> None:
         self._rendered = rendered

@@ -288,7 +288,9 @@ async def test_tool_calls_are_parsed_before_the_end(reply: str, expected: type |
         assert done.usage.tool_call_tokens == len(reply)
 
 
-async def test_tool_calls_are_told_while_they_are_written_if_asked_for() -> None:
+async def test_tool_calls_are_told_while_they_are_written_if_asked_for(
+    autojump_clock: MockClock,  # looking at what is written takes no time, so that no pause follows
+) -> None:
     reply = '[{"name": "weather", "arguments": {"city": "Bern"}}]'
     script = ModelScript(reply=reply, token_class=TokenClass.TOOL_CALL, token_interval_s=0.0)
     async with running_agent({"model.gguf": script}) as agent:
