@@ -154,7 +154,7 @@ bool Engine::should_abort(void *self) {
 }
 
 void Engine::submit(const pdl_request &source) {
-    auto request = copy_request(source, model_.vocab, n_ctx_slot_, limits_);
+    auto request = copy_request(source, model_, n_ctx_slot_, limits_);
     {
         const std::lock_guard<std::mutex> lock(mutex_);
         if (closing_) {

@@ -138,6 +138,7 @@ int32_t pdl_model_load(const pdl_model_params *params, pdl_load *load, pdl_model
                                                   (reason.empty() ? "" : ": " + reason));
         }
         loaded->vocab = llama_model_get_vocab(loaded->model);
+        loaded->control_tokens = std::make_unique<paddler::ControlTokens>(loaded->vocab);
         loaded->path = params->path;
         *model = loaded.release();
     });

@@ -2,14 +2,17 @@
 #pragma once
 
 #include "compute.h"
+#include "control_tokens.h"
 #include "llama.h"
 #include "paddler_engine.h"
 
+#include <memory>
 #include <string>
 
 struct pdl_model {
     llama_model *model = nullptr;
     const llama_vocab *vocab = nullptr;
+    std::unique_ptr<const paddler::ControlTokens> control_tokens;
     std::string path;
     mutable paddler::Compute compute; // shared by the model's contexts
 

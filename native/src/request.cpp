@@ -1,6 +1,7 @@
 #include "request.h"
 
 #include "errors.h"
+#include "model.h"
 
 #include <algorithm>
 #include <cmath>
@@ -114,8 +115,9 @@ void Request::add_checkpoint(int32_t position) {
     checkpoints.insert(std::upper_bound(checkpoints.begin(), checkpoints.end(), at), at);
 }
 
-std::unique_ptr<Request> copy_request(const pdl_request &source, const llama_vocab *vocab, int32_t n_ctx_slot,
+std::unique_ptr<Request> copy_request(const pdl_request &source, const pdl_model &model, int32_t n_ctx_slot,
                                       const BatchLimits &limits) {
+    const llama_vocab *vocab = model.vocab;
     const int32_t n_vocab = llama_vocab_n_tokens(vocab);
     auto request = std::make_unique<Request>();
     request->id = source.id;
@@ -163,7 +165,7 @@ std::unique_ptr<Request> copy_request(const pdl_request &source, const llama_voc
     request->with_raw_text = source.with_raw_text != 0;
     SamplerParams sampling = copy_sampling(source, n_vocab);
     sampling.preserved_tokens = request->preserved_tokens;
-    request->sampler = std::make_unique<Sampler>(vocab, std::move(sampling), n_ctx_slot);
+    request->sampler = std::make_unique<Sampler>(vocab, *model.control_tokens, std::move(sampling), n_ctx_slot);
     for (int32_t i = 0; i < n_prompt; i++) {
         const llama_token token = request->prompt[static_cast<size_t>(i)];
         if (token >= 0) { // not an image's position

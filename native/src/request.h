@@ -56,7 +56,7 @@ struct BatchLimits {
 
 // Throws Failure: PDL_INVALID_ARGUMENT, PDL_PROMPT_TOO_LONG, PDL_BAD_GRAMMAR.
 // PDL_BAD_IMAGE: an image has more tokens than a batch.
-std::unique_ptr<Request> copy_request(const pdl_request &source, const llama_vocab *vocab, int32_t n_ctx_slot,
+std::unique_ptr<Request> copy_request(const pdl_request &source, const pdl_model &model, int32_t n_ctx_slot,
                                       const BatchLimits &limits);
 
 } // namespace paddler

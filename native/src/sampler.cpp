@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
+#include <iterator>
 
 // Lets one binary use the widest vectors of the machine it runs on. The
 // sanitizers' runtimes are not up when such functions are resolved.
@@ -80,16 +81,15 @@ double log_sum_exp(const float *logits, int32_t n_vocab) {
 
 } // namespace
 
-Sampler::Sampler(const llama_vocab *vocab, SamplerParams params, int32_t context_tokens)
+Sampler::Sampler(const llama_vocab *vocab, const ControlTokens &control_tokens, SamplerParams params,
+                 int32_t context_tokens)
     : vocab_(vocab), n_vocab_(llama_vocab_n_tokens(vocab)), params_(std::move(params)),
       random_(params_.values.seed) {
     const pdl_sampling &values = params_.values;
     const bool penalizes = values.penalty_repeat != 1.0f || values.penalty_frequency != 0.0f ||
                            values.penalty_presence != 0.0f;
     window_tokens_ = !penalizes ? 0 : values.penalty_last_n < 0 ? context_tokens : values.penalty_last_n;
-    if (params_.ignore_end || !params_.grammar.text.empty()) {
-        forbid_tokens();
-    }
+    forbid(control_tokens);
     if (!params_.grammar.text.empty()) {
         grammar_ = std::make_unique<Constraint>(vocab_, params_.grammar);
     }
@@ -97,14 +97,13 @@ Sampler::Sampler(const llama_vocab *vocab, SamplerParams params, int32_t context
 
 // With a grammar also control tokens: their text would satisfy the grammar but
 // is no part of the output.
-void Sampler::forbid_tokens() {
-    for (llama_token token = 0; token < n_vocab_; token++) {
-        const bool is_end = llama_vocab_is_eog(vocab_, token);
-        const bool is_control = (llama_vocab_get_attr(vocab_, token) & LLAMA_TOKEN_ATTR_CONTROL) != 0;
-        const bool is_silent = is_control && !is_end && params_.preserved_tokens.count(token) == 0;
-        if ((is_end && params_.ignore_end) || (is_silent && !params_.grammar.text.empty())) {
-            forbidden_tokens_.push_back(token);
-        }
+void Sampler::forbid(const ControlTokens &control_tokens) {
+    if (params_.ignore_end) {
+        forbidden_tokens_ = control_tokens.ends;
+    }
+    if (!params_.grammar.text.empty()) {
+        std::copy_if(control_tokens.others.begin(), control_tokens.others.end(), std::back_inserter(forbidden_tokens_),
+                     [this](llama_token token) { return params_.preserved_tokens.count(token) == 0; });
     }
 }
 

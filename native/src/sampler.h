@@ -8,6 +8,7 @@
 #pragma once
 
 #include "constraint.h"
+#include "control_tokens.h"
 #include "paddler_engine.h"
 
 #include "llama.h"
@@ -37,7 +38,8 @@ struct Choice {
 class Sampler {
 public:
     // Throws Failure PDL_BAD_GRAMMAR.
-    Sampler(const llama_vocab *vocab, SamplerParams params, int32_t context_tokens);
+    Sampler(const llama_vocab *vocab, const ControlTokens &control_tokens, SamplerParams params,
+            int32_t context_tokens);
 
     // A token of the prompt: counts for penalties only.
     void accept_prompt(llama_token token);
@@ -56,7 +58,7 @@ public:
     Choice sample(float *logits);
 
 private:
-    void forbid_tokens();
+    void forbid(const ControlTokens &control_tokens);
     void remember(llama_token token);
     void adjust(float *logits) const;
     void keep_top_k(const float *logits);

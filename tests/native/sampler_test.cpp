@@ -9,6 +9,7 @@
 #include <cmath>
 #include <random>
 
+using paddler::ControlTokens;
 using paddler::Sampler;
 using paddler::SamplerParams;
 
@@ -82,7 +83,7 @@ void test_it_chooses_what_the_chain_chooses(const llama_vocab *vocab) {
     for (const auto &sampling : settings) {
         SamplerParams params;
         params.values = sampling;
-        Sampler sampler(vocab, params, 4096);
+        Sampler sampler(vocab, ControlTokens(vocab), params, 4096);
         llama_sampler *chain = make_chain(sampling, n_vocab);
         int n_different = 0;
         for (int i = 0; i < 40; i++) {
@@ -103,7 +104,7 @@ void test_greedy_takes_the_greatest(const llama_vocab *vocab) {
     std::mt19937 random(6);
     SamplerParams params;
     params.values = values(0.0f, 40, 0.95f, 0.05f, 1);
-    Sampler sampler(vocab, params, 4096);
+    Sampler sampler(vocab, ControlTokens(vocab), params, 4096);
     for (int i = 0; i < 10; i++) {
         std::vector<float> logits = random_logits(llama_vocab_n_tokens(vocab), random);
         const auto greatest = std::max_element(logits.begin(), logits.end()) - logits.begin();
@@ -116,7 +117,7 @@ void test_logprobs_are_those_of_the_model(const llama_vocab *vocab) {
     SamplerParams params;
     params.values = values(1.0f, 40, 0.95f, 0.05f, 1);
     params.values.n_logprobs = 5;
-    Sampler sampler(vocab, params, 4096);
+    Sampler sampler(vocab, ControlTokens(vocab), params, 4096);
     std::vector<float> logits = random_logits(llama_vocab_n_tokens(vocab), random);
     const std::vector<float> original = logits;
     const auto choice = sampler.sample(logits.data());
@@ -135,7 +136,7 @@ void test_logprobs_are_those_of_the_model(const llama_vocab *vocab) {
 void test_all_logits_infinite_is_an_error(const llama_vocab *vocab) {
     SamplerParams params;
     params.values = values(1.0f, 40, 0.95f, 0.05f, 1);
-    Sampler sampler(vocab, params, 4096);
+    Sampler sampler(vocab, ControlTokens(vocab), params, 4096);
     for (const float value : {-INFINITY, NAN}) {
         std::vector<float> logits(static_cast<size_t>(llama_vocab_n_tokens(vocab)), value);
         bool failed = false;
