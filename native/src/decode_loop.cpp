@@ -12,6 +12,10 @@ namespace {
 
 // Checkpoints closer than this to the one before save less than they cost.
 constexpr int32_t min_checkpoint_distance = 48;
+// Free slots in a row that are computed along: two rows cost about what reading
+// the weights once more does where computing is dear, and less elsewhere.
+constexpr std::ptrdiff_t most_bridged = 2;
+constexpr llama_token padding_token = 0; // any: nobody sees what comes of it
 
 } // namespace
 
@@ -23,7 +27,7 @@ void Engine::run() noexcept {
             start_waiting();
             decode_next_image();
             fill_batches();
-            if (!prompts_.parts.empty() || !outputs_.parts.empty()) {
+            if (!prompts_.empty() || !outputs_.empty()) {
                 step();
             }
             publish_stats();
@@ -147,19 +151,6 @@ void Engine::decode_next_image() {
         code == 2 ? "the engine is closing" : "llama.cpp could not compute an image (code " + std::to_string(code) + ")");
 }
 
-void Engine::DecodeBatch::clear() {
-    tokens.clear();
-    parts.clear();
-}
-
-void Engine::DecodeBatch::add(Slot &slot, llama_pos position, std::vector<llama_token> added, bool output,
-                              bool checkpoint_after) {
-    for (size_t i = 0; i < added.size(); i++) {
-        tokens.add(added[i], position++, slot.seq, output && i + 1 == added.size());
-    }
-    parts.push_back({&slot, std::move(added), output ? tokens.size() - 1 : -1, checkpoint_after});
-}
-
 void Engine::fill_batches() {
     prompts_.clear();
     outputs_.clear();
@@ -169,35 +160,32 @@ void Engine::fill_batches() {
             continue;
         }
         if (slot.generation->decoding) {
-            outputs_.add(slot, slot.n_held(), {slot.generation->next}, true);
+            outputs_.add({&slot, {slot.generation->next}, true});
         } else if (const int32_t n_left = slot.n_text_left(); n_left > 0) {
             demands.push_back(
                 {slot.seq, n_left, slot.generation->n_to_prefill, arrivals_[static_cast<size_t>(slot.seq)]});
         }
     }
-    const int32_t n_decoding = outputs_.tokens.size();
+    const int32_t n_decoding = outputs_.n_tokens();
     const auto shares = planner_.plan(n_decoding, std::move(demands));
     const bool alone = n_decoding == 0 && shares.size() == 1;
     for (const auto &share : shares) {
         add_prompt_part(slots_[static_cast<size_t>(share.slot)], share.n_tokens, alone);
     }
+    bridge_gaps();
     if (alone) {
         const std::lock_guard<std::mutex> lock(mutex_);
-        prefilling_alone_ = prompts_.parts.front().slot->generation->request->id;
+        prefilling_alone_ = prompts_.parts().front().slot->generation->request->id;
         // A cancellation that came since the commands were taken.
         abort_ = closing_ ||
                  std::find(cancelled_.begin(), cancelled_.end(), prefilling_alone_.load()) != cancelled_.end();
     }
 }
 
-// llama.cpp computes sequences that add different numbers of tokens one after
-// the other, and logits are dear: each time all output weights are read. So the
-// last token of a prompt goes with the tokens of decoding slots, of which each
-// adds one.
-void Engine::add_prompt_part(Slot &slot, int32_t n_tokens, bool alone) {
+// The next tokens of a prompt, up to the next place for a checkpoint.
+BatchPart Engine::prompt_part(Slot &slot, int32_t n_tokens) {
     const Request &request = *slot.generation->request;
     const int32_t n_held = slot.n_held();
-    const auto n_prompt = static_cast<int32_t>(request.prompt.size());
     bool checkpoint_after = false;
     if (store_.needs_checkpoints()) {
         const auto &taken = slot.state.checkpoints;
@@ -210,16 +198,54 @@ void Engine::add_prompt_part(Slot &slot, int32_t n_tokens, bool alone) {
             }
         }
     }
-    const bool completes = n_held + n_tokens == n_prompt;
+    const bool completes = n_held + n_tokens == static_cast<int32_t>(request.prompt.size());
     const auto begin = request.prompt.begin() + n_held;
-    if (!completes || alone) {
-        prompts_.add(slot, n_held, {begin, begin + n_tokens}, completes, checkpoint_after || completes);
+    return {&slot, {begin, begin + n_tokens}, completes, checkpoint_after || completes};
+}
+
+// llama.cpp computes sequences that add different numbers of tokens one after
+// the other, and logits are dear: each time all output weights are read. So the
+// last token of a prompt goes with the tokens of decoding slots, of which each
+// adds one.
+void Engine::add_prompt_part(Slot &slot, int32_t n_tokens, bool alone) {
+    BatchPart part = prompt_part(slot, n_tokens);
+    const bool completes = part.output;
+    prompts_.add(std::move(part));
+    if (completes && !alone) {
+        outputs_.add(prompts_.take_last(slot));
+    }
+}
+
+// Slots without a token of their own between two that have one would split
+// the outputs (see DecodeBatch::sort), and each piece would read all weights
+// again. A row more costs far less: a prompt gives its next token, a free slot
+// one that is computed for nobody.
+void Engine::bridge_gaps() {
+    outputs_.sort();
+    std::vector<Slot *> bridges;
+    for (size_t i = 1; i < outputs_.parts().size(); i++) {
+        const auto begin = slots_.begin() + outputs_.parts()[i - 1].slot->seq + 1;
+        const auto end = slots_.begin() + outputs_.parts()[i].slot->seq;
+        if (end - begin <= most_bridged && std::all_of(begin, end, [this](const Slot &slot) { return can_bridge(slot); })) {
+            std::transform(begin, end, std::back_inserter(bridges), [](Slot &slot) { return &slot; });
+        }
+    }
+    for (Slot *slot : bridges) {
+        bridge(*slot);
+    }
+}
+
+bool Engine::can_bridge(const Slot &slot) const {
+    return slot.is_free() ? slot.n_held() < n_ctx_slot_ && store_.can_pad(slot.state) : slot.n_text_left() > 0;
+}
+
+void Engine::bridge(Slot &slot) {
+    if (slot.is_free()) {
+        outputs_.add({&slot, {padding_token}, false, false, true});
         return;
     }
-    if (n_tokens > 1) {
-        prompts_.add(slot, n_held, {begin, begin + n_tokens - 1}, false);
-    }
-    outputs_.add(slot, n_held + n_tokens - 1, {begin[n_tokens - 1]}, true, true);
+    BatchPart part = prompts_.take_last(slot);
+    outputs_.add(part.tokens.empty() ? prompt_part(slot, 1) : std::move(part));
 }
 
 void Engine::step() {
@@ -227,14 +253,16 @@ void Engine::step() {
     const auto started = Clock::now();
     const QuietWhenExpected quiet(abort_);
     int32_t n_decoding = 0;
-    for (const auto &part : outputs_.parts) {
-        n_decoding += part.slot->generation->decoding ? 1 : 0;
+    int32_t n_prefill = prompts_.n_tokens();
+    for (const auto &part : outputs_.parts()) {
+        const bool decoding = !part.slot->is_free() && part.slot->generation->decoding;
+        n_decoding += decoding ? 1 : 0;
+        n_prefill += decoding || part.padding ? 0 : 1;
     }
-    const int32_t n_prefill = prompts_.tokens.size() + outputs_.tokens.size() - n_decoding;
     if (!decode(prompts_)) {
         return; // the outputs are formed anew: nothing of them is lost
     }
-    for (const auto &part : prompts_.parts) {
+    for (const auto &part : prompts_.parts()) {
         after_decode(part);
     }
     if (!decode(outputs_)) {
@@ -242,18 +270,19 @@ void Engine::step() {
     }
     planner_.observe(n_decoding, n_prefill, milliseconds(Clock::now() - started));
     stats_.n_steps++;
-    for (const auto &part : outputs_.parts) {
+    for (const auto &part : outputs_.parts()) {
         after_decode(part);
     }
 }
 
 bool Engine::decode(DecodeBatch &batch) {
-    if (batch.parts.empty()) {
+    if (batch.empty()) {
         return true;
     }
+    batch.lay_out();
     int32_t code = 0;
     try {
-        code = llama_decode(context_.get(), batch.tokens.native());
+        code = llama_decode(context_.get(), batch.native());
         llama_synchronize(context_.get());
     } catch (const std::exception &) {
         code = -2;
@@ -266,6 +295,10 @@ bool Engine::decode(DecodeBatch &batch) {
 
 void Engine::after_decode(const BatchPart &part) {
     Slot &slot = *part.slot;
+    if (part.padding) {
+        store_.take_back_padding(slot.seq, slot.state);
+        return;
+    }
     slot.state.tokens.insert(slot.state.tokens.end(), part.tokens.begin(), part.tokens.end());
     if (part.checkpoint_after) {
         store_.add_checkpoint(slot.seq, slot.state);
@@ -277,9 +310,9 @@ void Engine::after_decode(const BatchPart &part) {
 
 // Brings every slot of the batch back to a state that is known to be right. A
 // prompt goes on from there; a generation that was decoding has lost its logits and ends.
-void Engine::after_failed_decode(DecodeBatch &batch, int32_t code) {
+void Engine::after_failed_decode(const DecodeBatch &batch, int32_t code) {
     const bool aborted = code == 2;
-    for (const auto &part : batch.parts) {
+    for (const auto &part : batch.parts()) {
         Slot &slot = *part.slot;
         store_.recover(slot.seq, slot.state);
         if (slot.is_free()) {

@@ -108,15 +108,6 @@ void warm_up(llama_context *context, const llama_vocab *vocab) {
 
 } // namespace
 
-void Batch::add(llama_token token, llama_pos position, llama_seq_id seq, bool output) {
-    const int32_t i = native_.n_tokens++;
-    native_.token[i] = token;
-    native_.pos[i] = position;
-    native_.n_seq_id[i] = 1;
-    native_.seq_id[i][0] = seq;
-    native_.logits[i] = output ? 1 : 0;
-}
-
 Engine::Engine(const pdl_model &model, const pdl_engine_params &params)
     : model_(model), params_(checked(model, params)), threads_(model.compute.threads(params.n_threads)),
       context_(make_context(model, params)), n_ctx_slot_(static_cast<int32_t>(llama_n_ctx_seq(context_.get()))),

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "compute.h"
+#include "decode_batch.h"
 #include "event_ring.h"
 #include "kv_store.h"
 #include "model.h"
@@ -30,22 +31,6 @@ struct ContextDeleter {
 };
 using ContextPointer = std::unique_ptr<llama_context, ContextDeleter>;
 
-class Batch {
-public:
-    explicit Batch(int32_t capacity) : native_(llama_batch_init(capacity, 0, 1)) {}
-    ~Batch() { llama_batch_free(native_); }
-    Batch(const Batch &) = delete;
-    Batch &operator=(const Batch &) = delete;
-
-    void clear() { native_.n_tokens = 0; }
-    int32_t size() const { return native_.n_tokens; }
-    void add(llama_token token, llama_pos position, llama_seq_id seq, bool output);
-    const llama_batch &native() const { return native_; }
-
-private:
-    llama_batch native_;
-};
-
 class Engine {
 public:
     // Throws Failure. The model must outlive the engine.
@@ -62,25 +47,6 @@ public:
     void get_stats(pdl_engine_stats &stats, pdl_slot_info *slots) const;
 
 private:
-    struct BatchPart {
-        Slot *slot;
-        std::vector<llama_token> tokens;
-        int32_t output_index; // in the batch, -1: no logits
-        bool checkpoint_after;
-    };
-
-    // What one llama_decode computes, and for whom.
-    struct DecodeBatch {
-        explicit DecodeBatch(int32_t capacity) : tokens(capacity) {}
-        Batch tokens;
-        std::vector<BatchPart> parts;
-
-        void clear();
-        // From `position` on; `output` asks for the logits after the last token.
-        void add(Slot &slot, llama_pos position, std::vector<llama_token> added, bool output,
-                 bool checkpoint_after = false);
-    };
-
     static bool should_abort(void *self);
 
     void run() noexcept;
@@ -96,10 +62,14 @@ private:
                     std::string &raw) const;
     void decode_next_image();
     void fill_batches();
+    BatchPart prompt_part(Slot &slot, int32_t n_tokens);
     void add_prompt_part(Slot &slot, int32_t n_tokens, bool alone);
+    void bridge_gaps();
+    bool can_bridge(const Slot &slot) const;
+    void bridge(Slot &slot);
     void step();
     bool decode(DecodeBatch &batch); // false: it failed, and was dealt with
-    void after_failed_decode(DecodeBatch &batch, int32_t code);
+    void after_failed_decode(const DecodeBatch &batch, int32_t code);
     void after_decode(const BatchPart &part);
     void sample(Slot &slot, int32_t output_index);
     void take_token(Slot &slot, const Choice &choice);

@@ -139,6 +139,17 @@ void KvStore::add_checkpoint(llama_seq_id seq, SequenceState &state) {
     state.checkpoints.push_back({n_tokens, std::move(data)});
 }
 
+bool KvStore::can_pad(const SequenceState &state) const {
+    return kind_ != Kind::recurrent || state.tokens.empty();
+}
+
+void KvStore::take_back_padding(llama_seq_id seq, SequenceState &state) {
+    const int32_t n_held = static_cast<int32_t>(state.tokens.size());
+    if (n_held == 0 || !llama_memory_seq_rm(memory_, seq, n_held, -1) || !is_consistent(seq, state)) {
+        clear(seq, state);
+    }
+}
+
 bool KvStore::copy(llama_seq_id from, const SequenceState &source, llama_seq_id to, SequenceState &target) {
     if (kind_ == Kind::plain) {
         llama_memory_seq_rm(memory_, to, -1, -1);

@@ -59,6 +59,10 @@ public:
     // Remembers the state after state.tokens.size() tokens.
     void add_checkpoint(llama_seq_id seq, SequenceState &state);
 
+    // Whether a token can be computed behind the sequence's end and taken back.
+    bool can_pad(const SequenceState &state) const;
+    void take_back_padding(llama_seq_id seq, SequenceState &state);
+
     // Copies all of a sequence. True if the data moves only with the next
     // llama_decode: neither may be overwritten by other means before that.
     bool copy(llama_seq_id from, const SequenceState &source, llama_seq_id to, SequenceState &target);

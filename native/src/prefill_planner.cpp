@@ -22,6 +22,7 @@ constexpr double waiting_weight = 2.0;
 constexpr double long_backlog_budgets = 100.0;
 constexpr double most_for_short = 5.0;
 constexpr double most_budgets = 8.0; // that a share may take
+constexpr double most_step_budgets = 2.0; // that a step may take where one prompt waits
 constexpr uint64_t oldest_first_every = 4;
 
 void blend(double &average, double sample) {
@@ -58,7 +59,8 @@ double PrefillPlanner::available_ms(int32_t n_decoding, const std::vector<Prefil
     const double base_ms = std::max(std::min<double>(budget_ms_, step_budgets * budget_ms_ - decoding_ms),
                                     decoding_ms * least_share);
     const double crowd = std::max(waiting_weight * static_cast<double>(demands.size() - 1) / n_decoding, 1.0);
-    return base_ms * std::min(crowd * for_short_prompts(demands), most_budgets);
+    const double grown_ms = base_ms * std::min(crowd * for_short_prompts(demands), most_budgets);
+    return demands.size() > 1 ? grown_ms : std::min(grown_ms, std::max(most_step_budgets * budget_ms_ - decoding_ms, base_ms));
 }
 
 double PrefillPlanner::for_short_prompts(const std::vector<PrefillDemand> &demands) const {

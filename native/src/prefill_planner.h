@@ -16,6 +16,8 @@
 // - for short prompts, up to five times: the less all that is being prefilled
 //   takes as a whole, the fewer pauses are made of it. From a hundred budgets on
 //   there is no such growth.
+// A prompt that waits alone is nobody's crowd: for it a step stays within two
+// budgets.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
 // The engine under load from several threads: submitting, cancelling,
-// draining, reading statistics and closing at any moment. Takes a model file.
+// draining, reading statistics and closing at any moment. Takes model files.
 #include "paddler_engine.h"
 
 #include "check.h"
@@ -140,15 +140,17 @@ void test_closing_at_any_moment(pdl_model *model) {
 } // namespace
 
 int main(int argc, char **argv) {
-    CHECK(argc == 2);
-    pdl_model_params params{};
-    params.path = argv[1];
-    params.use_mmap = 1;
-    pdl_model *model = nullptr;
-    pdl_error error;
-    CHECK(pdl_model_load(&params, nullptr, &model, &error) == PDL_OK);
-    test_every_request_ends_exactly_once(model);
-    test_closing_at_any_moment(model);
-    pdl_model_free(model);
+    CHECK(argc >= 2);
+    for (int i = 1; i < argc; i++) {
+        pdl_model_params params{};
+        params.path = argv[i];
+        params.use_mmap = 1;
+        pdl_model *model = nullptr;
+        pdl_error error;
+        CHECK(pdl_model_load(&params, nullptr, &model, &error) == PDL_OK);
+        test_every_request_ends_exactly_once(model);
+        test_closing_at_any_moment(model);
+        pdl_model_free(model);
+    }
     return 0;
 }

@@ -76,9 +76,16 @@ void test_a_crowd_of_prompts_gets_more() {
 void test_short_prompts_are_cut_less() {
     PrefillPlanner planner = settled(40);
     const int32_t n_usual = total(planner.plan(4, {{0, 4000, 4000, 0}}));
-    CHECK(total(planner.plan(4, {{1, 3 * n_usual, 3 * n_usual, 1}})) == 3 * n_usual); // at once
-    CHECK(total(planner.plan(4, {{0, 3 * n_usual, 4000, 0}})) == n_usual);            // the end of a long one
-    CHECK(is_about(total(planner.plan(4, {{0, 4000, 4000, 0}, {1, 3 * n_usual, 3 * n_usual, 1}})), n_usual));
+    const int32_t n_short = 2 * n_usual;
+    CHECK(total(planner.plan(4, {{1, n_short, n_short, 1}, {2, n_short, n_short, 2}})) == 2 * n_short); // at once
+    CHECK(total(planner.plan(4, {{0, n_short, 4000, 0}})) == n_usual); // the end of a long one
+    CHECK(is_about(total(planner.plan(4, {{0, 4000, 4000, 0}, {1, n_short, n_short, 1}})), n_usual));
+}
+
+void test_a_prompt_that_waits_alone_keeps_the_step_within_two_budgets() {
+    PrefillPlanner planner = settled(40);
+    const int32_t n_tokens = total(planner.plan(4, {{1, 300, 300, 1}}));
+    CHECK(is_about(n_tokens * prefill_token_ms, 2 * 40 - decode_step_ms));
 }
 
 void test_counts_that_were_never_measured_do_not_shrink_the_share() {
@@ -142,6 +149,7 @@ int main() {
     test_prefill_alone_takes_more();
     test_a_crowd_of_prompts_gets_more();
     test_short_prompts_are_cut_less();
+    test_a_prompt_that_waits_alone_keeps_the_step_within_two_budgets();
     test_counts_that_were_never_measured_do_not_shrink_the_share();
     test_a_stall_is_forgotten();
     test_short_prompts_do_not_shrink_the_share();

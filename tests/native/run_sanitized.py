@@ -2,8 +2,9 @@
 
     python tests/native/run_sanitized.py [address] [thread]
 
-Every program gets a tiny model file as its argument. llama.cpp itself is not
-instrumented, which the options below take into account.
+Every program gets tiny model files as its arguments, one of each kind of memory,
+plain attention first. llama.cpp itself is not instrumented, which the options
+below take into account.
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 
-from tests.support.tiny_models import tiny_llama  # noqa: E402 - found through the line above
+from tests.support.tiny_models import (  # noqa: E402 - found through the line above
+    tiny_hybrid,
+    tiny_llama,
+    tiny_mamba,
+    tiny_sliding_window,
+)
 
 TIMEOUT_S = 300
 OPTIONS = {
@@ -38,9 +44,9 @@ def programs(sanitizer: str) -> list[Path]:
     return [Path(line) for line in done.stdout.split("\n") if line]
 
 
-def run(program: Path, sanitizer: str, model: Path) -> bool:
+def run(program: Path, sanitizer: str, models: list[Path]) -> bool:
     """Whether the program ended well; its output is shown if not."""
-    command = [str(program), str(model)]
+    command = [str(program), *map(str, models)]
     # ThreadSanitizer cannot place its shadow where addresses are too random.
     if sanitizer == "thread" and shutil.which("setarch"):
         command = ["setarch", "-R", *command]
@@ -69,10 +75,11 @@ def main(sanitizers: list[str]) -> int:
     """Runs everything; returns the exit code."""
     n_passed = n_failed = 0
     with tempfile.TemporaryDirectory() as folder:
-        model = tiny_llama(Path(folder) / "tiny.gguf")
+        kinds = (tiny_llama, tiny_sliding_window, tiny_mamba, tiny_hybrid)
+        models = [make(Path(folder) / f"{make.__name__}.gguf") for make in kinds]
         for sanitizer in sanitizers or list(OPTIONS):
             for program in programs(sanitizer):
-                if run(program, sanitizer, model):
+                if run(program, sanitizer, models):
                     n_passed += 1
                 else:
                     n_failed += 1

@@ -152,7 +152,7 @@ void test_all_logits_infinite_is_an_error(const llama_vocab *vocab) {
 } // namespace
 
 int main(int argc, char **argv) {
-    CHECK(argc == 2);
+    CHECK(argc >= 2);
     llama_model *model = nullptr;
     const llama_vocab *vocab = load_vocabulary(argv[1], &model);
     test_it_chooses_what_the_chain_chooses(vocab);

@@ -1,0 +1,308 @@
+// What a failed llama_decode leaves: requests of that batch end with an error
+// or go on from what is proven, and whatever is reused afterwards equals what an
+// engine computes that never failed. Takes model files.
+//
+// The linker sends the engine's calls of llama_decode here (--wrap).
+#include "paddler_engine.h"
+
+#include "check.h"
+#include "llama.h"
+
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <map>
+#include <poll.h>
+#include <string>
+#include <vector>
+
+namespace {
+
+enum class Fault { none, refused, after_computing, threw };
+
+std::atomic<int32_t> fault_code{0};
+std::atomic<Fault> fault{Fault::none};
+std::atomic<int> n_faults_left{0};
+
+} // namespace
+
+extern "C" {
+int32_t __real_llama_decode(llama_context *context, llama_batch batch);
+int32_t __wrap_llama_decode(llama_context *context, llama_batch batch);
+
+int32_t __wrap_llama_decode(llama_context *context, llama_batch batch) {
+    if (fault == Fault::none || n_faults_left-- <= 0) {
+        return __real_llama_decode(context, batch);
+    }
+    if (fault == Fault::threw) {
+        throw std::bad_alloc();
+    }
+    if (fault == Fault::after_computing) {
+        __real_llama_decode(context, batch);
+    }
+    return fault_code;
+}
+}
+
+namespace {
+
+using Tokens = std::vector<int32_t>;
+
+constexpr int32_t n_logprobs = 8;
+// Another batch shape rounds differently; another state is off by more than one.
+constexpr float tolerance = 0.08f;
+
+struct Answer {
+    Tokens tokens;
+    std::vector<std::map<int32_t, float>> logprobs; // of the likeliest, per token
+    int32_t n_cached = 0;
+    int32_t end_reason = -1; // -1: runs
+    int32_t status = 0;
+};
+
+class Driver {
+public:
+    explicit Driver(pdl_model *model, bool reuse = true) {
+        pdl_engine_params params{};
+        params.n_slots = 3;
+        params.n_ctx_slot = 512;
+        params.n_batch = 256;
+        // ggml's own threads are not instrumented and would look like races.
+        params.n_threads = 1;
+        params.type_k = params.type_v = 0; // F32
+        params.prefill_budget_ms = 50;
+        params.reuse_cache = reuse ? 1 : 0;
+        params.n_checkpoints = 4;
+        params.prompt_cache_bytes = 0;
+        pdl_error error;
+        CHECK(pdl_engine_open(model, &params, &engine_, &error) == PDL_OK);
+    }
+    ~Driver() { pdl_engine_close(engine_); }
+    Driver(const Driver &) = delete;
+    Driver &operator=(const Driver &) = delete;
+
+    uint64_t start(const Tokens &prompt, int32_t max_tokens) {
+        pdl_request request{};
+        request.id = ++last_id_;
+        request.tokens = prompt.data();
+        request.n_tokens = static_cast<int32_t>(prompt.size());
+        request.max_tokens = max_tokens;
+        request.ignore_end = 1;
+        request.sampling.top_p = request.sampling.penalty_repeat = 1.0f; // greedy
+        request.sampling.n_logprobs = n_logprobs;
+        pdl_error error;
+        CHECK(pdl_engine_submit(engine_, &request, &error) == PDL_OK);
+        return last_id_;
+    }
+
+    const Answer &until_tokens(uint64_t id, size_t n_tokens) {
+        while (answers_[id].end_reason < 0 && answers_[id].tokens.size() < n_tokens) {
+            drain();
+        }
+        return answers_[id];
+    }
+
+    const Answer &until_end(uint64_t id) { return until_tokens(id, SIZE_MAX); }
+
+    Answer ask(const Tokens &prompt, int32_t max_tokens) { return until_end(start(prompt, max_tokens)); }
+
+    void cancel(uint64_t id) {
+        pdl_engine_cancel(engine_, id);
+        until_end(id);
+    }
+
+private:
+    void drain() {
+        pollfd waiting = {pdl_engine_event_fd(engine_), POLLIN, 0};
+        poll(&waiting, 1, 50);
+        pdl_event events[64];
+        char text[4096];
+        std::vector<pdl_logprob> logprobs(64 * (n_logprobs + 1));
+        pdl_drained drained;
+        pdl_engine_drain(engine_, events, 64, text, sizeof text, logprobs.data(),
+                         static_cast<int32_t>(logprobs.size()), &drained);
+        for (int32_t i = 0; i < drained.n_events; i++) {
+            Answer &answer = answers_[events[i].id];
+            if (events[i].kind == PDL_EVENT_STARTED) {
+                answer.n_cached = events[i].n_cached;
+            } else if (events[i].kind == PDL_EVENT_TOKEN && events[i].token >= 0) {
+                answer.tokens.push_back(events[i].token);
+                auto &likeliest = answer.logprobs.emplace_back();
+                for (int32_t k = 0; k < events[i].n_logprobs; k++) {
+                    const pdl_logprob &entry = logprobs[static_cast<size_t>(events[i].logprobs_offset + k)];
+                    likeliest[entry.token] = entry.logprob;
+                }
+            } else if (events[i].kind == PDL_EVENT_END) {
+                answer.end_reason = events[i].end_reason;
+                answer.status = events[i].status;
+            }
+        }
+    }
+
+    pdl_engine *engine_ = nullptr;
+    uint64_t last_id_ = 0;
+    std::map<uint64_t, Answer> answers_;
+};
+
+Tokens prompt_of(int32_t seed, size_t n_tokens) {
+    Tokens tokens(n_tokens);
+    uint32_t state = static_cast<uint32_t>(seed) * 2654435761u + 1;
+    for (auto &token : tokens) {
+        state = state * 1664525u + 1013904223u;
+        token = 40 + static_cast<int32_t>((state >> 16) % 50);
+    }
+    return tokens;
+}
+
+Tokens followed_by(Tokens first, const Tokens &second) {
+    first.insert(first.end(), second.begin(), second.end());
+    return first;
+}
+
+void fail_next(Fault how, int32_t code) {
+    fault_code = code;
+    n_faults_left = 1;
+    fault = how;
+}
+
+void all_well() {
+    fault = Fault::none;
+}
+
+// Up to the first near tie, which may fall either way.
+bool is_same(const Answer &answer, const Answer &wanted) {
+    CHECK(answer.tokens.size() == wanted.tokens.size());
+    for (size_t i = 0; i < wanted.tokens.size(); i++) {
+        const auto &theirs = wanted.logprobs[i];
+        const auto &ours = answer.logprobs[i];
+        const auto chosen = theirs.find(answer.tokens[i]);
+        if (chosen == theirs.end() || theirs.at(wanted.tokens[i]) - chosen->second > tolerance ||
+            std::abs(ours.at(answer.tokens[i]) - chosen->second) > tolerance) {
+            return false;
+        }
+        if (answer.tokens[i] != wanted.tokens[i]) {
+            break;
+        }
+    }
+    return true;
+}
+
+// A request's answer that is right whatever happened before.
+void check_turn(Driver &driver, Driver &reference, const Tokens &prompt) {
+    const Answer wanted = reference.ask(prompt, 8);
+    const Answer answer = driver.ask(prompt, 8);
+    CHECK(wanted.tokens.size() == 8);
+    CHECK(answer.end_reason == PDL_END_MAX_TOKENS);
+    CHECK(is_same(answer, wanted));
+}
+
+void test_a_generation_that_fails(pdl_model *model, Driver &reference, Fault how) {
+    Driver driver(model);
+    const Tokens prompt = prompt_of(1, 90);
+    const uint64_t id = driver.start(prompt, 300);
+    driver.until_tokens(id, 5);
+    fail_next(how, -3);
+    const Answer failed = driver.until_end(id);
+    all_well();
+    CHECK(failed.end_reason == PDL_END_ERROR);
+    CHECK(failed.status == PDL_DECODE_FAILED);
+    // Nothing of the failed slot is trusted.
+    const Tokens next = followed_by(followed_by(prompt, failed.tokens), prompt_of(2, 20));
+    const Answer after = driver.ask(next, 1);
+    CHECK(after.n_cached == 0);
+    check_turn(driver, reference, followed_by(next, prompt_of(3, 20)));
+}
+
+void test_a_prompt_that_fails(pdl_model *model, Driver &reference, Fault how) {
+    Driver driver(model);
+    const Tokens prompt = prompt_of(4, 120);
+    fail_next(how, -3);
+    const Answer failed = driver.ask(prompt, 4);
+    all_well();
+    CHECK(failed.end_reason == PDL_END_ERROR);
+    CHECK(failed.tokens.empty());
+    check_turn(driver, reference, prompt);
+}
+
+// The middle slot keeps a conversation and is computed along (padding) when
+// the batch of its neighbours fails.
+void test_a_bystander(pdl_model *model, Driver &reference, Fault how) {
+    Driver driver(model);
+    const uint64_t first = driver.start(prompt_of(5, 40), 300);
+    driver.until_tokens(first, 1);
+    const Tokens prompt = prompt_of(6, 80);
+    const uint64_t middle = driver.start(prompt, 6);
+    const uint64_t last = driver.start(prompt_of(7, 40), 300);
+    const Answer held = driver.until_end(middle);
+    driver.until_tokens(last, 12);
+    fail_next(how, -3);
+    CHECK(driver.until_end(first).status == PDL_DECODE_FAILED);
+    CHECK(driver.until_end(last).status == PDL_DECODE_FAILED);
+    all_well();
+    check_turn(driver, reference, followed_by(followed_by(prompt, held.tokens), prompt_of(8, 20)));
+}
+
+// Between two that decode, a slot that holds a conversation is computed along
+// for many steps, and the conversation goes on with all it had.
+void test_padding_leaves_no_trace(pdl_model *model, Driver &reference) {
+    Driver driver(model);
+    const uint64_t first = driver.start(prompt_of(9, 40), 400);
+    driver.until_tokens(first, 1);
+    const Tokens prompt = prompt_of(10, 80);
+    const uint64_t middle = driver.start(prompt, 6);
+    const uint64_t last = driver.start(prompt_of(11, 40), 400);
+    const Answer held = driver.until_end(middle);
+    CHECK(driver.until_tokens(last, 60).end_reason < 0);
+    driver.cancel(first);
+    driver.cancel(last);
+    const Tokens next = followed_by(followed_by(prompt, held.tokens), prompt_of(12, 20));
+    const Answer wanted = reference.ask(next, 8);
+    const Answer answer = driver.ask(next, 8);
+    // The last token was never decoded.
+    CHECK(answer.n_cached == static_cast<int32_t>(prompt.size() + held.tokens.size()) - 1);
+    CHECK(is_same(answer, wanted));
+}
+
+// llama.cpp was stopped in the middle (code 2): the prompt goes on from what
+// is proven.
+void test_an_interrupted_prompt(pdl_model *model, Driver &reference, Fault how) {
+    Driver driver(model);
+    const Tokens prompt = prompt_of(13, 120);
+    const Answer wanted = reference.ask(prompt, 8);
+    fail_next(how, 2);
+    const Answer answer = driver.ask(prompt, 8);
+    all_well();
+    CHECK(answer.end_reason == PDL_END_MAX_TOKENS);
+    CHECK(is_same(answer, wanted));
+}
+
+void test_model(const char *path) {
+    pdl_model_params params{};
+    params.path = path;
+    params.use_mmap = 1;
+    pdl_model *model = nullptr;
+    pdl_error error;
+    CHECK(pdl_model_load(&params, nullptr, &model, &error) == PDL_OK);
+    {
+        Driver reference(model, false);
+        test_padding_leaves_no_trace(model, reference);
+        for (const Fault how : {Fault::refused, Fault::after_computing, Fault::threw}) {
+            test_a_generation_that_fails(model, reference, how);
+            test_a_prompt_that_fails(model, reference, how);
+            test_a_bystander(model, reference, how);
+        }
+        test_an_interrupted_prompt(model, reference, Fault::refused);
+        test_an_interrupted_prompt(model, reference, Fault::after_computing);
+    }
+    pdl_model_free(model);
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+    CHECK(argc >= 2);
+    for (int i = 1; i < argc; i++) {
+        test_model(argv[i]);
+    }
+    return 0;
+}
