@@ -138,6 +138,7 @@ typedef struct {
     int32_t type_v;
     int32_t prefill_budget_ms;     /* prompt part of a step that also decodes */
     int32_t reuse_cache;           /* 0: every prompt starts from an empty slot */
+    int32_t prefix_wait_ms;        /* at most, for a beginning that another prompt is about to have */
     int32_t n_checkpoints;         /* per slot, for models that cannot roll back */
     int64_t prompt_cache_bytes;    /* host memory for slots pushed out; 0: off */
 } pdl_engine_params;
@@ -217,7 +218,8 @@ typedef struct {
     int32_t with_raw_text;         /* 1: events carry the output as the model writes it, too */
 } pdl_request;
 
-/* Copies the request and queues it; first in, first out among slots. */
+/* Copies the request and queues it; first in, first out among slots, unless
+ * it waits for a beginning that another prompt is about to have. */
 int32_t pdl_engine_submit(pdl_engine *engine, const pdl_request *request, pdl_error *error);
 
 /* The request ends with PDL_END_CANCELLED, unless it ended already. */

@@ -95,14 +95,19 @@ void Engine::end_cancelled() {
 }
 
 void Engine::start_waiting() {
-    while (!waiting_.empty() &&
-           std::any_of(slots_.begin(), slots_.end(), [](const Slot &slot) { return slot.is_free(); })) {
+    const auto now = Clock::now();
+    const auto is_free = [](const Slot &slot) { return slot.is_free(); };
+    for (auto next = waiting_.begin(); next != waiting_.end() && std::any_of(slots_.begin(), slots_.end(), is_free);) {
+        if (placer_.should_wait(slots_, **next, now)) {
+            ++next;
+            continue;
+        }
         std::vector<uint64_t> dropped;
-        const Placement placement = placer_.place(slots_, *waiting_.front(), dropped);
+        const Placement placement = placer_.place(slots_, **next, dropped);
         report_dropped(dropped);
         Slot &slot = *placement.slot;
-        slot.generation = std::make_unique<Generation>(std::move(waiting_.front()), placement.n_cached, Clock::now());
-        waiting_.pop_front();
+        slot.generation = std::make_unique<Generation>(std::move(*next), placement.n_cached, now);
+        next = waiting_.erase(next);
         slot.state.owner = slot.generation->request->id;
         arrivals_[static_cast<size_t>(slot.seq)] = n_started_++;
         emit_started(slot, placement);

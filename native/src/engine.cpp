@@ -28,6 +28,7 @@ const pdl_engine_params &checked(const pdl_model &model, const pdl_engine_params
     require(params.n_ubatch >= 0, "n_ubatch must be 0 or more");
     require(params.n_threads >= 0, "n_threads must be 0 or more");
     require(params.prefill_budget_ms >= 1, "prefill_budget_ms must be at least 1");
+    require(params.prefix_wait_ms >= 0, "prefix_wait_ms must not be negative");
     require(params.type_k >= 0 && params.type_k < GGML_TYPE_COUNT && params.type_v >= 0 &&
                 params.type_v < GGML_TYPE_COUNT,
             "unknown KV cache type");
@@ -114,7 +115,7 @@ Engine::Engine(const pdl_model &model, const pdl_engine_params &params)
       limits_{static_cast<int32_t>(llama_n_batch(context_.get())), static_cast<int32_t>(llama_n_ubatch(context_.get()))},
       n_vocab_(llama_vocab_n_tokens(model.vocab)), events_(ring_capacity),
       store_(context_.get(), params.n_checkpoints), prompt_cache_(params.prompt_cache_bytes),
-      placer_(store_, prompt_cache_, params.reuse_cache != 0),
+      placer_(store_, prompt_cache_, params.reuse_cache != 0, params.prefix_wait_ms),
       planner_(params.prefill_budget_ms, static_cast<int32_t>(llama_n_batch(context_.get()))),
       slots_(static_cast<size_t>(params.n_slots)), prompts_(limits_.n_batch), outputs_(limits_.n_batch),
       arrivals_(slots_.size()), slot_infos_(slots_.size()) {

@@ -11,9 +11,17 @@ constexpr int32_t min_gain_tokens = 32;
 
 // How much of what a sequence holds the prompt could begin with: at least one
 // token is left to decode, and images are whole.
-int32_t usable_prefix(const SequenceState &state, const Request &request) {
+int32_t usable_prefix(const std::vector<llama_token> &tokens, const Request &request) {
     const auto limit = static_cast<int32_t>(request.prompt.size()) - 1;
-    return request.cut_before_image(std::min(common_prefix(state.tokens, request.prompt), limit));
+    return request.cut_before_image(std::min(common_prefix(tokens, request.prompt), limit));
+}
+
+int32_t usable_prefix(const SequenceState &state, const Request &request) {
+    return usable_prefix(state.tokens, request);
+}
+
+bool prefills(const Slot &slot, uint64_t id) {
+    return slot.is_prefilling() && slot.generation->request->id == id;
 }
 
 } // namespace
@@ -65,6 +73,37 @@ Placer::Source Placer::best_shared(std::vector<Slot> &slots, const Request &requ
         }
     }
     return best;
+}
+
+int32_t Placer::most_held(std::vector<Slot> &slots, const Request &request) {
+    return std::max(best_shared(slots, request).n_tokens, best_saved(request).n_tokens);
+}
+
+bool Placer::should_wait(std::vector<Slot> &slots, Request &request, Clock::time_point now) {
+    if (!reuse_) {
+        return false;
+    }
+    if (!request.ahead) {
+        Slot *ahead = nullptr;
+        int32_t n_ahead = min_gain_tokens - 1;
+        for (auto &slot : slots) {
+            const int32_t n_tokens = slot.is_prefilling() ? usable_prefix(slot.generation->request->prompt, request) : 0;
+            if (n_tokens > n_ahead) {
+                ahead = &slot;
+                n_ahead = n_tokens;
+            }
+        }
+        if (ahead == nullptr || most_held(slots, request) + min_gain_tokens > n_ahead) {
+            return false;
+        }
+        request.ahead = PrefixAhead{ahead->generation->request->id, n_ahead, now + prefix_wait_};
+        if (store_.needs_checkpoints()) {
+            ahead->generation->request->add_checkpoint(n_ahead);
+        }
+    }
+    const auto slot = std::find_if(slots.begin(), slots.end(),
+                                   [&request](const Slot &each) { return prefills(each, request.ahead->id); });
+    return slot != slots.end() && slot->n_held() < request.ahead->n_tokens && now < request.ahead->until;
 }
 
 Slot *Placer::least_valuable(std::vector<Slot> &slots, const Slot *besides) {

@@ -24,7 +24,13 @@ struct Placement {
 
 class Placer {
 public:
-    Placer(KvStore &store, PromptCache &cache, bool reuse) : store_(store), cache_(cache), reuse_(reuse) {}
+    Placer(KvStore &store, PromptCache &cache, bool reuse, int32_t prefix_wait_ms)
+        : store_(store), cache_(cache), reuse_(reuse), prefix_wait_(prefix_wait_ms) {}
+
+    // Whether a request had better wait: a prompt that is being prefilled has
+    // more of its beginning than anything that is held now. Each waits for one
+    // prompt at most, and prefix_wait_ms at most; what is there then is copied.
+    bool should_wait(std::vector<Slot> &slots, Request &request, Clock::time_point now);
 
     // Readies a free slot for the prompt: its state is then a prefix of the
     // prompt, shorter by at least one token. At least one slot must be free.
@@ -42,6 +48,7 @@ private:
         std::list<SavedSequence>::iterator entry;
     };
 
+    int32_t most_held(std::vector<Slot> &slots, const Request &request);
     Source best_free_slot(std::vector<Slot> &slots, const Request &request);
     Source best_saved(const Request &request);
     Source best_shared(std::vector<Slot> &slots, const Request &request);
@@ -57,6 +64,7 @@ private:
     KvStore &store_;
     PromptCache &cache_;
     bool reuse_;
+    std::chrono::milliseconds prefix_wait_;
 };
 
 } // namespace paddler

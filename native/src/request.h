@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -22,6 +23,13 @@ inline float milliseconds(Clock::duration duration) {
 }
 
 constexpr int32_t n_classes = 4;
+
+// A prompt being prefilled that begins like another, which waits for it.
+struct PrefixAhead {
+    uint64_t id; // of the request that is ahead
+    int32_t n_tokens;
+    Clock::time_point until; // it is waited for no longer
+};
 
 struct Request {
     uint64_t id = 0;
@@ -39,6 +47,7 @@ struct Request {
     bool with_raw_text = false;
     std::unique_ptr<Sampler> sampler;
     Clock::time_point submitted;
+    std::optional<PrefixAhead> ahead; // decode thread only
 
     int32_t n_prompt() const { return static_cast<int32_t>(prompt.size()) - n_replay; }
 

@@ -37,6 +37,8 @@ class EngineSettings:
             decodes; the whole step may take a fifth more. Short prompts and
             crowds of prompts get up to eight times as much.
         reuse_cache: Whether prompts start from what their slot already holds.
+        prefix_wait_ms: How long a request waits at most while a slot prefills
+            a prompt that begins like its own; what is there then is copied.
         n_checkpoints: Kept per slot, for models that cannot roll back.
         prompt_cache_bytes: Host memory for conversations whose slot was
             needed; 0 is off.
@@ -55,6 +57,7 @@ class EngineSettings:
     n_threads: int = 0
     prefill_budget_ms: int = 75
     reuse_cache: bool = True
+    prefix_wait_ms: int = 5000
     n_checkpoints: int = 8
     prompt_cache_bytes: int = 0
     enable_embeddings: bool = False

@@ -355,6 +355,7 @@ async def open_slots(model: Model, settings: EngineSettings) -> AsyncIterator[Sl
     params.type_k = GGML_TYPES[settings.k_cache_dtype]
     params.type_v = GGML_TYPES[settings.v_cache_dtype]
     params.prefill_budget_ms = settings.prefill_budget_ms
+    params.prefix_wait_ms = settings.prefix_wait_ms
     params.reuse_cache = settings.reuse_cache
     params.n_checkpoints = settings.n_checkpoints
     params.prompt_cache_bytes = settings.prompt_cache_bytes

@@ -5,9 +5,8 @@ Real clock: the native thread is not Trio's. Every test is bounded.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,75 +18,20 @@ from paddler.engine.model import Model, open_model
 from paddler.engine.requests import (
     CacheKind,
     ClassMarker,
-    Ended,
     EngineRequest,
     EngineSampling,
     FinishReason,
     GrammarConstraint,
-    Started,
     TokenClass,
-    Tokens,
 )
 from paddler.engine.settings import EngineSettings
-from paddler.engine.slots import Generation, SlotEngine, SlotPhase, open_slots
+from paddler.engine.slots import SlotEngine, SlotPhase, open_slots
+from tests.support.slot_runs import Outcome, collect, opened, run, until_phase
 
 TIMEOUT_S = 120.0
 
 GREEDY = EngineSampling(temperature=0.0)
 COUNTING = "One two three four five six seven"
-
-
-@contextlib.asynccontextmanager
-async def opened(path: Path, **settings: object) -> AsyncIterator[tuple[Model, SlotEngine]]:
-    # Several threads wait for each other at every step: on a busy machine, long.
-    defaults: dict[str, object] = {"n_slots": 2, "context_tokens": 1024, "n_threads": 1}
-    with trio.fail_after(TIMEOUT_S):
-        async with open_model(path) as model:
-            chosen = EngineSettings(**(defaults | settings))  # type: ignore[arg-type]  # a builder
-            async with open_slots(model, chosen) as slots:
-                yield model, slots
-
-
-class Outcome:
-    """Everything one generation had to say."""
-
-    def __init__(self) -> None:
-        self.started: Started | None = None
-        self.tokens: list[Tokens] = []
-        self.ended: Ended | None = None
-
-    @property
-    def text(self) -> str:
-        return "".join(tokens.text for tokens in self.tokens)
-
-    @property
-    def token_ids(self) -> list[int]:
-        return [token for tokens in self.tokens for token in tokens.token_ids]
-
-    @property
-    def cached(self) -> int:
-        assert self.started is not None
-        return self.started.n_cached_tokens
-
-
-async def run(slots: SlotEngine, request: EngineRequest) -> Outcome:
-    async with slots.start(request) as generation:
-        return await collect(generation)
-
-
-async def collect(generation: Generation) -> Outcome:
-    outcome = Outcome()
-    async with contextlib.aclosing(generation.batches()) as batches:
-        async for batch in batches:
-            for event in batch:
-                match event:
-                    case Started():
-                        outcome.started = event
-                    case Tokens():
-                        outcome.tokens.append(event)
-                    case Ended():
-                        outcome.ended = event
-    return outcome
 
 
 async def run_text(
@@ -243,12 +187,6 @@ async def test_impossible_parameters_are_refused(
             await run(slots, EngineRequest(**request))  # type: ignore[arg-type]  # a builder
 
 
-async def _until_phase(slots: SlotEngine, phase: SlotPhase) -> None:
-    # The native thread publishes phases; nothing announces them.
-    while not any(slot.phase is phase for slot in slots.stats().slots):  # noqa: ASYNC110
-        await trio.sleep(0.002)
-
-
 @pytest.mark.parametrize("phase", [SlotPhase.PREFILL, SlotPhase.DECODE])
 async def test_cancelling_frees_the_slot_before_the_scope_exits(
     real_model_path: Path, phase: SlotPhase
@@ -258,7 +196,7 @@ async def test_cancelling_frees_the_slot_before_the_scope_exits(
         request = EngineRequest(prompt_tokens=[5] * length, max_tokens=900, ignore_end=True)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run, slots, request)
-            await _until_phase(slots, phase)
+            await until_phase(slots, phase)
             nursery.cancel_scope.cancel()
         assert [slot.phase for slot in slots.stats().slots] == [SlotPhase.FREE]
         assert (await run_text(model, slots, COUNTING, 1)).text == " eight"
@@ -269,7 +207,7 @@ async def test_cancelling_a_waiting_request_leaves_no_trace(real_model_path: Pat
         endless = EngineRequest(prompt_tokens=[5], max_tokens=900, ignore_end=True)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run, slots, endless)
-            await _until_phase(slots, SlotPhase.DECODE)
+            await until_phase(slots, SlotPhase.DECODE)
             with trio.CancelScope() as scope:
                 async with slots.start(endless) as generation:
                     scope.cancel()
@@ -296,7 +234,7 @@ async def test_closing_with_requests_in_flight_tells_them(real_model_path: Path)
                 endless = EngineRequest(prompt_tokens=[5], max_tokens=900, ignore_end=True)
                 nursery.start_soon(consume, slots, endless)
                 nursery.start_soon(consume, slots, endless)
-                await _until_phase(slots, SlotPhase.DECODE)
+                await until_phase(slots, SlotPhase.DECODE)
     assert seen == [errors.EngineClosed] * 2
 
 
@@ -326,22 +264,6 @@ async def test_a_conversation_returns_from_host_memory(real_model_path: Path) ->
     assert again.started is not None
     assert again.started.cache_kind is CacheKind.RAM
     assert again.cached >= len(fox)
-
-
-async def test_a_shared_beginning_is_copied_from_a_busy_slot(real_model_path: Path) -> None:
-    async with opened(real_model_path, n_slots=2) as (model, slots):
-        system = await model.tokenize("You are a helpful assistant who answers briefly. " * 8)
-        endless = EngineRequest(
-            prompt_tokens=[*system, *system[1:30]], max_tokens=500, ignore_end=True
-        )
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(run, slots, endless)
-            await _until_phase(slots, SlotPhase.DECODE)
-            other = await run(slots, EngineRequest(prompt_tokens=[*system, 5, 6, 7], max_tokens=2))
-            nursery.cancel_scope.cancel()
-    assert other.started is not None
-    assert other.started.cache_kind is CacheKind.SHARED
-    assert other.cached == len(system)
 
 
 @pytest.mark.parametrize("n_before", [1, 3])

@@ -24,6 +24,7 @@ pdl_engine *open_engine(pdl_model *model, int64_t prompt_cache_bytes) {
     params.n_threads = 1;
     params.type_k = params.type_v = 1; // F16
     params.prefill_budget_ms = 50;
+    params.prefix_wait_ms = 1000;
     params.reuse_cache = 1;
     params.n_checkpoints = 2;
     params.prompt_cache_bytes = prompt_cache_bytes;

@@ -71,6 +71,7 @@ public:
         params.n_threads = 1;
         params.type_k = params.type_v = 0; // F32
         params.prefill_budget_ms = 50;
+        params.prefix_wait_ms = 1000;
         params.reuse_cache = reuse ? 1 : 0;
         params.n_checkpoints = 4;
         params.prompt_cache_bytes = 0;
