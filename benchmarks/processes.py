@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -33,11 +34,40 @@ class ProgramFailed(Exception):
 def run_main(
     run: Callable[[argparse.Namespace], Awaitable[Result]], arguments: argparse.Namespace
 ) -> Result:
-    """Run a benchmark; a program that fails is an error in one line, not a traceback."""
+    """Run a benchmark; a program that fails is an error in one line, not a traceback.
+
+    SIGTERM ends it like Ctrl-C: with the programs that it started.
+    """
     try:
-        return trio.run(run, arguments)
+        return trio.run(_until_terminated, run, arguments)
     except ProgramFailed as failed:
         sys.exit(f"error: {failed}")
+
+
+async def _until_terminated(
+    run: Callable[[argparse.Namespace], Awaitable[Result]], arguments: argparse.Namespace
+) -> Result:
+    results: list[Result] = []
+    problem = "terminated"
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_cancel_on_sigterm, nursery.cancel_scope)
+        try:
+            results.append(await run(arguments))
+        except ProgramFailed as failed:
+            problem = str(failed)
+        nursery.cancel_scope.cancel()
+    if not results:
+        raise ProgramFailed(problem)
+    return results[0]
+
+
+async def _cancel_on_sigterm(
+    scope: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        task_status.started()
+        async for _ in signals:
+            scope.cancel()
 
 
 def free_port() -> int:
