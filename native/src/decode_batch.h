@@ -9,6 +9,11 @@
 
 namespace paddler {
 
+// Free slots in a row that are computed along with their neighbours: two rows
+// cost about what reading the weights once more does where computing is dear,
+// and less elsewhere.
+constexpr int32_t most_bridged = 2;
+
 class Batch {
 public:
     explicit Batch(int32_t capacity) : native_(llama_batch_init(capacity, 0, 1)) {}

@@ -12,9 +12,9 @@ namespace {
 
 // Checkpoints closer than this to the one before save less than they cost.
 constexpr int32_t min_checkpoint_distance = 48;
-// Free slots in a row that are computed along: two rows cost about what reading
-// the weights once more does where computing is dear, and less elsewhere.
-constexpr std::ptrdiff_t most_bridged = 2;
+// A free slot that holds more than this and than the streams beside it is not
+// computed along: its row would read more than it saves.
+constexpr int32_t most_padded_tokens = 2048;
 constexpr llama_token padding_token = 0; // any: nobody sees what comes of it
 
 } // namespace
@@ -43,8 +43,10 @@ void Engine::run() noexcept {
 // slot keeps anything.
 void Engine::end_all(const std::exception &exception) {
     for (auto &slot : slots_) {
-        store_.clear(slot.seq, slot.state);
-        if (!slot.is_free()) {
+        if (slot.is_free()) {
+            drop(slot);
+        } else {
+            store_.clear(slot.seq, slot.state);
             const bool no_memory = dynamic_cast<const std::bad_alloc *>(&exception) != nullptr;
             end(slot, PDL_END_ERROR, no_memory ? PDL_OUT_OF_MEMORY : PDL_INTERNAL, exception.what());
         }
@@ -95,10 +97,15 @@ void Engine::end_cancelled() {
 }
 
 void Engine::start_waiting() {
+    std::fill(behind_.begin(), behind_.end(), Behind());
     const auto now = Clock::now();
-    const auto is_free = [](const Slot &slot) { return slot.is_free(); };
-    for (auto next = waiting_.begin(); next != waiting_.end() && std::any_of(slots_.begin(), slots_.end(), is_free);) {
-        if (placer_.should_wait(slots_, **next, now)) {
+    auto n_free = std::count_if(slots_.begin(), slots_.end(), [](const Slot &slot) { return slot.is_free(); });
+    // Every request that waits for a beginning keeps a slot.
+    for (auto next = waiting_.begin(); next != waiting_.end() && n_free > 0; n_free--) {
+        if (const Slot *ahead = placer_.awaited_slot(slots_, **next, now); ahead != nullptr) {
+            Behind &behind = behind_[static_cast<size_t>(ahead->seq)];
+            behind.n_requests++;
+            behind.n_tokens = std::min(behind.n_tokens, (*next)->ahead->n_tokens - ahead->n_held());
             ++next;
             continue;
         }
@@ -106,7 +113,7 @@ void Engine::start_waiting() {
         const Placement placement = placer_.place(slots_, **next, dropped);
         report_dropped(dropped);
         Slot &slot = *placement.slot;
-        slot.generation = std::make_unique<Generation>(std::move(*next), placement.n_cached, now);
+        slot.generation = std::make_unique<Generation>(std::move(*next), placement.n_cached, Clock::now());
         next = waiting_.erase(next);
         slot.state.owner = slot.generation->request->id;
         arrivals_[static_cast<size_t>(slot.seq)] = n_started_++;
@@ -148,6 +155,7 @@ void Engine::decode_next_image() {
         nullptr);
     if (code == 0) {
         next->state.tokens.insert(next->state.tokens.end(), begin, begin + image.n_positions);
+        next->state.has_images = true;
         stats_.n_steps++;
         return;
     }
@@ -167,8 +175,9 @@ void Engine::fill_batches() {
         if (slot.generation->decoding) {
             outputs_.add({&slot, {slot.generation->next}, true});
         } else if (const int32_t n_left = slot.n_text_left(); n_left > 0) {
-            demands.push_back(
-                {slot.seq, n_left, slot.generation->n_to_prefill, arrivals_[static_cast<size_t>(slot.seq)]});
+            const auto i = static_cast<size_t>(slot.seq);
+            demands.push_back({slot.seq, n_left, slot.generation->n_to_prefill, arrivals_[i], behind_[i].n_requests,
+                               behind_[i].n_tokens});
         }
     }
     const int32_t n_decoding = outputs_.n_tokens();
@@ -227,11 +236,16 @@ void Engine::add_prompt_part(Slot &slot, int32_t n_tokens, bool alone) {
 // one that is computed for nobody.
 void Engine::bridge_gaps() {
     outputs_.sort();
+    int32_t most_held = most_padded_tokens;
+    for (const auto &part : outputs_.parts()) {
+        most_held = std::max(most_held, part.slot->n_held());
+    }
     std::vector<Slot *> bridges;
     for (size_t i = 1; i < outputs_.parts().size(); i++) {
         const auto begin = slots_.begin() + outputs_.parts()[i - 1].slot->seq + 1;
         const auto end = slots_.begin() + outputs_.parts()[i].slot->seq;
-        if (end - begin <= most_bridged && std::all_of(begin, end, [this](const Slot &slot) { return can_bridge(slot); })) {
+        if (end - begin <= most_bridged &&
+            std::all_of(begin, end, [&](const Slot &slot) { return can_bridge(slot, most_held); })) {
             std::transform(begin, end, std::back_inserter(bridges), [](Slot &slot) { return &slot; });
         }
     }
@@ -240,8 +254,11 @@ void Engine::bridge_gaps() {
     }
 }
 
-bool Engine::can_bridge(const Slot &slot) const {
-    return slot.is_free() ? slot.n_held() < n_ctx_slot_ && store_.can_pad(slot.state) : slot.n_text_left() > 0;
+bool Engine::can_bridge(const Slot &slot, int32_t most_held) const {
+    if (!slot.is_free()) {
+        return slot.n_text_left() > 0;
+    }
+    return slot.n_held() <= most_held && slot.n_held() < n_ctx_slot_ && store_.can_pad(slot.state);
 }
 
 void Engine::bridge(Slot &slot) {
@@ -301,7 +318,9 @@ bool Engine::decode(DecodeBatch &batch) {
 void Engine::after_decode(const BatchPart &part) {
     Slot &slot = *part.slot;
     if (part.padding) {
-        store_.take_back_padding(slot.seq, slot.state);
+        if (!store_.take_back_padding(slot.seq, slot.state)) {
+            drop(slot);
+        }
         return;
     }
     slot.state.tokens.insert(slot.state.tokens.end(), part.tokens.begin(), part.tokens.end());
@@ -319,6 +338,10 @@ void Engine::after_failed_decode(const DecodeBatch &batch, int32_t code) {
     const bool aborted = code == 2;
     for (const auto &part : batch.parts()) {
         Slot &slot = *part.slot;
+        if (part.padding) {
+            drop(slot);
+            continue;
+        }
         store_.recover(slot.seq, slot.state);
         if (slot.is_free()) {
             continue;
@@ -331,6 +354,14 @@ void Engine::after_failed_decode(const DecodeBatch &batch, int32_t code) {
             end(slot, PDL_END_ERROR, PDL_CLOSED, "the engine is closing");
         }
     }
+}
+
+// What a free slot holds is in doubt.
+void Engine::drop(Slot &slot) {
+    if (slot.state.owner != 0) {
+        report_dropped({slot.state.owner});
+    }
+    store_.clear(slot.seq, slot.state);
 }
 
 void Engine::sample(Slot &slot, int32_t output_index) {

@@ -118,7 +118,7 @@ Engine::Engine(const pdl_model &model, const pdl_engine_params &params)
       placer_(store_, prompt_cache_, params.reuse_cache != 0, params.prefix_wait_ms),
       planner_(params.prefill_budget_ms, static_cast<int32_t>(llama_n_batch(context_.get()))),
       slots_(static_cast<size_t>(params.n_slots)), prompts_(limits_.n_batch), outputs_(limits_.n_batch),
-      arrivals_(slots_.size()), slot_infos_(slots_.size()) {
+      arrivals_(slots_.size()), behind_(slots_.size()), slot_infos_(slots_.size()) {
     // llama.cpp may round a slot's context up; what was asked for is the limit.
     n_ctx_slot_ = std::min(n_ctx_slot_, params.n_ctx_slot);
     threads_->attach(context_.get());

@@ -47,6 +47,12 @@ public:
     void get_stats(pdl_engine_stats &stats, pdl_slot_info *slots) const;
 
 private:
+    // Requests that wait for what a slot prefills.
+    struct Behind {
+        int32_t n_requests = 0;
+        int32_t n_tokens = INT32_MAX; // until the first can go on
+    };
+
     static bool should_abort(void *self);
 
     void run() noexcept;
@@ -65,12 +71,13 @@ private:
     BatchPart prompt_part(Slot &slot, int32_t n_tokens);
     void add_prompt_part(Slot &slot, int32_t n_tokens, bool alone);
     void bridge_gaps();
-    bool can_bridge(const Slot &slot) const;
+    bool can_bridge(const Slot &slot, int32_t most_held) const;
     void bridge(Slot &slot);
     void step();
     bool decode(DecodeBatch &batch); // false: it failed, and was dealt with
     void after_failed_decode(const DecodeBatch &batch, int32_t code);
     void after_decode(const BatchPart &part);
+    void drop(Slot &slot);
     void sample(Slot &slot, int32_t output_index);
     void take_token(Slot &slot, const Choice &choice);
     void emit(const Slot &slot, std::vector<TextSegment> &segments, llama_token token, int32_t token_class,
@@ -103,6 +110,7 @@ private:
     uint64_t n_ended_ = 0;
     pdl_engine_stats stats_{}; // decode thread only
     std::vector<uint64_t> arrivals_; // by slot: order of starting
+    std::vector<Behind> behind_;     // by slot
 
     mutable std::mutex mutex_; // guards what follows
     std::condition_variable commands_;

@@ -140,14 +140,12 @@ void KvStore::add_checkpoint(llama_seq_id seq, SequenceState &state) {
 }
 
 bool KvStore::can_pad(const SequenceState &state) const {
-    return kind_ != Kind::recurrent || state.tokens.empty();
+    return (kind_ != Kind::recurrent || state.tokens.empty()) && !state.has_images;
 }
 
-void KvStore::take_back_padding(llama_seq_id seq, SequenceState &state) {
+bool KvStore::take_back_padding(llama_seq_id seq, const SequenceState &state) {
     const int32_t n_held = static_cast<int32_t>(state.tokens.size());
-    if (n_held == 0 || !llama_memory_seq_rm(memory_, seq, n_held, -1) || !is_consistent(seq, state)) {
-        clear(seq, state);
-    }
+    return llama_memory_seq_rm(memory_, seq, n_held, -1) && is_consistent(seq, state);
 }
 
 bool KvStore::copy(llama_seq_id from, const SequenceState &source, llama_seq_id to, SequenceState &target) {

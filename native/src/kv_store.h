@@ -27,6 +27,7 @@ struct SequenceState {
     std::vector<Checkpoint> checkpoints; // ascending by n_tokens
     int32_t pos_min = 0;                 // of a saved state; a live one is asked
     uint64_t owner = 0;                  // request that left it, 0: none
+    bool has_images = false;             // or had: they may take more cells than positions
 };
 
 int32_t common_prefix(const std::vector<llama_token> &a, const std::vector<llama_token> &b);
@@ -61,7 +62,8 @@ public:
 
     // Whether a token can be computed behind the sequence's end and taken back.
     bool can_pad(const SequenceState &state) const;
-    void take_back_padding(llama_seq_id seq, SequenceState &state);
+    // False: it could not be taken back, and the sequence is in doubt.
+    bool take_back_padding(llama_seq_id seq, const SequenceState &state);
 
     // Copies all of a sequence. True if the data moves only with the next
     // llama_decode: neither may be overwritten by other means before that.

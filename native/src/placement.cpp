@@ -1,6 +1,10 @@
 #include "placement.h"
 
+#include "decode_batch.h"
+
 #include <algorithm>
+#include <cstdlib>
+#include <tuple>
 
 namespace paddler {
 
@@ -18,6 +22,19 @@ int32_t usable_prefix(const std::vector<llama_token> &tokens, const Request &req
 
 int32_t usable_prefix(const SequenceState &state, const Request &request) {
     return usable_prefix(state.tokens, request);
+}
+
+// Free slots between this one and the nearest that is busy; 0 if none is.
+int32_t gap_to_busy(const std::vector<Slot> &slots, const Slot &slot) {
+    int32_t least = static_cast<int32_t>(slots.size());
+    bool any = false;
+    for (const auto &other : slots) {
+        if (!other.is_free()) {
+            any = true;
+            least = std::min(least, std::abs(other.seq - slot.seq) - 1);
+        }
+    }
+    return any ? least : 0;
 }
 
 bool prefills(const Slot &slot, uint64_t id) {
@@ -79,9 +96,9 @@ int32_t Placer::most_held(std::vector<Slot> &slots, const Request &request) {
     return std::max(best_shared(slots, request).n_tokens, best_saved(request).n_tokens);
 }
 
-bool Placer::should_wait(std::vector<Slot> &slots, Request &request, Clock::time_point now) {
+const Slot *Placer::awaited_slot(std::vector<Slot> &slots, Request &request, Clock::time_point now) {
     if (!reuse_) {
-        return false;
+        return nullptr;
     }
     if (!request.ahead) {
         Slot *ahead = nullptr;
@@ -94,7 +111,7 @@ bool Placer::should_wait(std::vector<Slot> &slots, Request &request, Clock::time
             }
         }
         if (ahead == nullptr || most_held(slots, request) + min_gain_tokens > n_ahead) {
-            return false;
+            return nullptr;
         }
         request.ahead = PrefixAhead{ahead->generation->request->id, n_ahead, now + prefix_wait_};
         if (store_.needs_checkpoints()) {
@@ -103,19 +120,21 @@ bool Placer::should_wait(std::vector<Slot> &slots, Request &request, Clock::time
     }
     const auto slot = std::find_if(slots.begin(), slots.end(),
                                    [&request](const Slot &each) { return prefills(each, request.ahead->id); });
-    return slot != slots.end() && slot->n_held() < request.ahead->n_tokens && now < request.ahead->until;
+    const bool is_worth_it =
+        slot != slots.end() && slot->n_held() < request.ahead->n_tokens && now < request.ahead->until;
+    return is_worth_it ? &*slot : nullptr;
 }
 
 Slot *Placer::least_valuable(std::vector<Slot> &slots, const Slot *besides) {
     Slot *least = nullptr;
+    const auto rank = [&](const Slot &slot) {
+        // Slots that stand apart decode apart, each time with all weights. Where
+        // nothing is reused, the nearest is best; else any that padding reaches.
+        const int32_t gap = gap_to_busy(slots, slot);
+        return std::make_tuple(reuse_ ? (gap > most_bridged ? 1 : 0) : gap, !slot.state.tokens.empty(), slot.last_used);
+    };
     for (auto &slot : slots) {
-        if (!slot.is_free() || &slot == besides) {
-            continue;
-        }
-        if (slot.state.tokens.empty()) {
-            return &slot;
-        }
-        if (least == nullptr || slot.last_used < least->last_used) {
+        if (slot.is_free() && &slot != besides && (least == nullptr || rank(slot) < rank(*least))) {
             least = &slot;
         }
     }

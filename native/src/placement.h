@@ -27,10 +27,11 @@ public:
     Placer(KvStore &store, PromptCache &cache, bool reuse, int32_t prefix_wait_ms)
         : store_(store), cache_(cache), reuse_(reuse), prefix_wait_(prefix_wait_ms) {}
 
-    // Whether a request had better wait: a prompt that is being prefilled has
-    // more of its beginning than anything that is held now. Each waits for one
-    // prompt at most, and prefix_wait_ms at most; what is there then is copied.
-    bool should_wait(std::vector<Slot> &slots, Request &request, Clock::time_point now);
+    // The slot that a request had better wait for: the prompt it prefills has more
+    // of the request's beginning than anything that is held now. Null: start it.
+    // Each waits for one prompt at most, and prefix_wait_ms at most; what is there
+    // then is copied.
+    const Slot *awaited_slot(std::vector<Slot> &slots, Request &request, Clock::time_point now);
 
     // Readies a free slot for the prompt: its state is then a prefix of the
     // prompt, shorter by at least one token. At least one slot must be free.
@@ -57,6 +58,7 @@ private:
     Placement share(Slot &from, Slot &to, int32_t n_tokens, std::vector<uint64_t> &dropped);
     Placement restore(std::list<SavedSequence>::iterator entry, Slot &to, int32_t n_tokens,
                       std::vector<uint64_t> &dropped);
+    // The free slot whose content is missed least; null: there is none.
     Slot *least_valuable(std::vector<Slot> &slots, const Slot *besides);
     void vacate(Slot &slot, std::vector<uint64_t> &dropped);
     void keep_in_memory(Slot &slot, std::vector<uint64_t> &dropped);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace paddler {
 
@@ -58,9 +59,16 @@ double PrefillPlanner::available_ms(int32_t n_decoding, const std::vector<Prefil
     const double decoding_ms = decode_ms(n_decoding);
     const double base_ms = std::max(std::min<double>(budget_ms_, step_budgets * budget_ms_ - decoding_ms),
                                     decoding_ms * least_share);
-    const double crowd = std::max(waiting_weight * static_cast<double>(demands.size() - 1) / n_decoding, 1.0);
+    const int32_t n_waiting = count_waiting(demands);
+    const double crowd = std::max(waiting_weight * (n_waiting - 1) / n_decoding, 1.0);
     const double grown_ms = base_ms * std::min(crowd * for_short_prompts(demands), most_budgets);
-    return demands.size() > 1 ? grown_ms : std::min(grown_ms, std::max(most_step_budgets * budget_ms_ - decoding_ms, base_ms));
+    const double lone_ms = std::max(most_step_budgets * budget_ms_ - decoding_ms, base_ms);
+    return n_waiting > 1 ? grown_ms : std::min(grown_ms, lone_ms);
+}
+
+int32_t PrefillPlanner::count_waiting(const std::vector<PrefillDemand> &demands) {
+    return std::accumulate(demands.begin(), demands.end(), 0,
+                           [](int32_t sum, const PrefillDemand &demand) { return sum + 1 + demand.n_behind; });
 }
 
 double PrefillPlanner::for_short_prompts(const std::vector<PrefillDemand> &demands) const {
@@ -94,7 +102,7 @@ std::vector<PrefillShare> PrefillPlanner::plan(int32_t n_decoding, std::vector<P
         return shares;
     }
     std::sort(demands.begin(), demands.end(), [](const PrefillDemand &a, const PrefillDemand &b) {
-        return a.n_remaining != b.n_remaining ? a.n_remaining < b.n_remaining : a.arrival < b.arrival;
+        return a.n_next() != b.n_next() ? a.n_next() < b.n_next() : a.arrival < b.arrival;
     });
     if (++n_plans_ % oldest_first_every == 0) {
         const auto oldest = std::min_element(

@@ -17,7 +17,8 @@
 //   takes as a whole, the fewer pauses are made of it. From a hundred budgets on
 //   there is no such growth.
 // A prompt that waits alone is nobody's crowd: for it a step stays within two
-// budgets.
+// budgets. One whose beginning others wait for counts for all of them, and as
+// short as what they wait for.
 #pragma once
 
 #include <cstddef>
@@ -31,6 +32,11 @@ struct PrefillDemand {
     int32_t n_remaining; // prompt tokens still to decode
     int32_t n_whole;     // and when the request started
     uint64_t arrival;    // smaller: came earlier
+    int32_t n_behind = 0;          // requests that wait for its beginning
+    int32_t n_awaited = INT32_MAX; // tokens until the first of them can go on
+
+    // Who it is as short as.
+    int32_t n_next() const { return n_remaining < n_awaited ? n_remaining : n_awaited; }
 };
 
 struct PrefillShare {
@@ -55,6 +61,7 @@ public:
 
 private:
     double available_ms(int32_t n_decoding, const std::vector<PrefillDemand> &demands) const;
+    static int32_t count_waiting(const std::vector<PrefillDemand> &demands);
     double for_short_prompts(const std::vector<PrefillDemand> &demands) const;
     double decode_ms(int32_t n_decoding) const;
 

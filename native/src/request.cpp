@@ -82,6 +82,17 @@ void append_media(Request &request, const pdl_media_prompt &media, const BatchLi
     }
 }
 
+// With M-RoPE an image has fewer positions than tokens, each of which takes a cell.
+int32_t cells_beyond_positions(const Request &request) {
+    int32_t n = 0;
+    if (request.media != nullptr) {
+        for (const auto &image : request.media->images) {
+            n += std::max(image.n_tokens - image.n_positions, 0);
+        }
+    }
+    return n;
+}
+
 bool is_class(int32_t value) {
     return value >= 0 && value < n_classes;
 }
@@ -133,15 +144,16 @@ std::unique_ptr<Request> copy_request(const pdl_request &source, const pdl_model
     require(n_prompt > 0 && request->prompt.back() >= 0, "the prompt must end with text");
     append_tokens(request->prompt, source.replay, source.n_replay, n_vocab);
     const auto n_all = static_cast<int32_t>(request->prompt.size());
-    if (n_all >= n_ctx_slot) {
-        throw Failure(PDL_PROMPT_TOO_LONG, "the prompt has " + std::to_string(n_all) +
+    const int32_t n_beyond = cells_beyond_positions(*request);
+    if (n_all + n_beyond >= n_ctx_slot) {
+        throw Failure(PDL_PROMPT_TOO_LONG, "the prompt has " + std::to_string(n_all + n_beyond) +
                                                " tokens, but a slot's context holds " + std::to_string(n_ctx_slot) +
                                                " and at least one must be left to generate");
     }
     require(source.max_tokens > source.n_replay, "max_tokens were generated already");
     request->n_replay = source.n_replay;
     request->n_replay_sent_bytes = source.n_replay_sent_bytes;
-    request->max_tokens = std::min(source.max_tokens, n_ctx_slot - n_prompt);
+    request->max_tokens = std::min(source.max_tokens, n_ctx_slot - n_prompt - n_beyond);
     request->cut_to_context = request->max_tokens < source.max_tokens;
     for (int32_t i = 0; i < source.n_stops; i++) {
         request->stops.emplace_back(source.stops[i]);

@@ -57,7 +57,7 @@ class EngineSettings:
     n_threads: int = 0
     prefill_budget_ms: int = 75
     reuse_cache: bool = True
-    prefix_wait_ms: int = 5000
+    prefix_wait_ms: int = 10_000
     n_checkpoints: int = 8
     prompt_cache_bytes: int = 0
     enable_embeddings: bool = False

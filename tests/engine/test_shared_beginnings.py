@@ -129,3 +129,31 @@ async def test_who_waits_goes_on_when_the_prompt_ahead_is_cancelled(real_model_p
             ahead.cancel()
     # What the cancelled one had by then is still worth something, or nothing.
     assert outcomes[0] < 5000
+
+
+async def test_who_waits_keeps_a_slot(real_model_path: Path) -> None:
+    async with opened(real_model_path, context_tokens=8192, prefix_wait_ms=LONG_ENOUGH_MS) as (
+        model,
+        slots,
+    ):
+        shared = await long_prompt(model)
+        order: list[str] = []
+
+        async def run_later(name: str, prompt: list[int]) -> None:
+            await start_of(slots, EngineRequest(prompt_tokens=prompt, max_tokens=1))
+            order.append(name)
+
+        async def until_queued(n_requests: int) -> None:
+            while slots.stats().n_queued < n_requests:  # noqa: ASYNC110 - nothing announces it
+                await trio.sleep(0.002)
+
+        with trio.CancelScope() as ahead:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(run, slots, EngineRequest(prompt_tokens=shared, max_tokens=1))
+                await until_phase(slots, SlotPhase.PREFILL)
+                async with trio.open_nursery() as later:
+                    later.start_soon(run_later, "behind", [*shared[:500], 5, 6, 7])
+                    await until_queued(1)
+                    later.start_soon(run_later, "unrelated", [7, 8, 9])
+                ahead.cancel()
+    assert order == ["behind", "unrelated"]

@@ -19,10 +19,33 @@
 namespace {
 
 enum class Fault { none, refused, after_computing, threw };
+enum class When { next, decoding, neighbours };
 
 std::atomic<int32_t> fault_code{0};
+std::atomic<When> when{When::next};
 std::atomic<Fault> fault{Fault::none};
-std::atomic<int> n_faults_left{0};
+std::atomic<int> n_decoded{0};     // batches of one token
+std::atomic<int> n_padded{0};      // batches with a row of padding
+constexpr llama_token padding = 0; // as the engine pads; no prompt here has it
+
+bool is_time(const llama_batch &batch) {
+    std::map<llama_seq_id, llama_token> rows;
+    for (int32_t i = 0; i < batch.n_tokens; i++) {
+        rows[batch.seq_id[i][0]] = batch.token[i];
+    }
+    const bool is_padded = rows.count(1) != 0 && rows[1] == padding;
+    n_padded += is_padded ? 1 : 0;
+    switch (when) {
+    case When::next:
+        return true;
+    case When::decoding:
+        n_decoded += batch.n_tokens == 1 ? 1 : 0;
+        return n_decoded > 5;
+    case When::neighbours: // the middle slot is free
+        return rows.count(0) != 0 && rows.count(2) != 0 && (rows.count(1) == 0 || is_padded);
+    }
+    return false;
+}
 
 } // namespace
 
@@ -31,13 +54,15 @@ int32_t __real_llama_decode(llama_context *context, llama_batch batch);
 int32_t __wrap_llama_decode(llama_context *context, llama_batch batch);
 
 int32_t __wrap_llama_decode(llama_context *context, llama_batch batch) {
-    if (fault == Fault::none || n_faults_left-- <= 0) {
+    const bool now = is_time(batch);
+    if (fault == Fault::none || !now) {
         return __real_llama_decode(context, batch);
     }
-    if (fault == Fault::threw) {
+    const Fault how = fault.exchange(Fault::none); // once
+    if (how == Fault::threw) {
         throw std::bad_alloc();
     }
-    if (fault == Fault::after_computing) {
+    if (how == Fault::after_computing) {
         __real_llama_decode(context, batch);
     }
     return fault_code;
@@ -160,14 +185,11 @@ Tokens followed_by(Tokens first, const Tokens &second) {
     return first;
 }
 
-void fail_next(Fault how, int32_t code) {
+void fail_once(When at, Fault how, int32_t code) {
     fault_code = code;
-    n_faults_left = 1;
+    n_decoded = 0;
+    when = at;
     fault = how;
-}
-
-void all_well() {
-    fault = Fault::none;
 }
 
 // Up to the first near tie, which may fall either way.
@@ -200,11 +222,8 @@ void check_turn(Driver &driver, Driver &reference, const Tokens &prompt) {
 void test_a_generation_that_fails(pdl_model *model, Driver &reference, Fault how) {
     Driver driver(model);
     const Tokens prompt = prompt_of(1, 90);
-    const uint64_t id = driver.start(prompt, 300);
-    driver.until_tokens(id, 5);
-    fail_next(how, -3);
-    const Answer failed = driver.until_end(id);
-    all_well();
+    fail_once(When::decoding, how, -3);
+    const Answer failed = driver.ask(prompt, 300);
     CHECK(failed.end_reason == PDL_END_ERROR);
     CHECK(failed.status == PDL_DECODE_FAILED);
     // Nothing of the failed slot is trusted.
@@ -217,29 +236,26 @@ void test_a_generation_that_fails(pdl_model *model, Driver &reference, Fault how
 void test_a_prompt_that_fails(pdl_model *model, Driver &reference, Fault how) {
     Driver driver(model);
     const Tokens prompt = prompt_of(4, 120);
-    fail_next(how, -3);
+    fail_once(When::next, how, -3);
     const Answer failed = driver.ask(prompt, 4);
-    all_well();
     CHECK(failed.end_reason == PDL_END_ERROR);
     CHECK(failed.tokens.empty());
     check_turn(driver, reference, prompt);
 }
 
-// The middle slot keeps a conversation and is computed along (padding) when
-// the batch of its neighbours fails.
+// The middle slot keeps a conversation when the batch of its neighbours fails,
+// in which it may have been computed along.
 void test_a_bystander(pdl_model *model, Driver &reference, Fault how) {
     Driver driver(model);
-    const uint64_t first = driver.start(prompt_of(5, 40), 300);
-    driver.until_tokens(first, 1);
     const Tokens prompt = prompt_of(6, 80);
+    const uint64_t first = driver.start(prompt_of(5, 40), 400);
+    driver.until_tokens(first, 1);
     const uint64_t middle = driver.start(prompt, 6);
-    const uint64_t last = driver.start(prompt_of(7, 40), 300);
+    const uint64_t last = driver.start(prompt_of(7, 40), 400);
     const Answer held = driver.until_end(middle);
-    driver.until_tokens(last, 12);
-    fail_next(how, -3);
+    fail_once(When::neighbours, how, -3);
     CHECK(driver.until_end(first).status == PDL_DECODE_FAILED);
     CHECK(driver.until_end(last).status == PDL_DECODE_FAILED);
-    all_well();
     check_turn(driver, reference, followed_by(followed_by(prompt, held.tokens), prompt_of(8, 20)));
 }
 
@@ -247,15 +263,21 @@ void test_a_bystander(pdl_model *model, Driver &reference, Fault how) {
 // for many steps, and the conversation goes on with all it had.
 void test_padding_leaves_no_trace(pdl_model *model, Driver &reference) {
     Driver driver(model);
+    n_padded = 0;
     const uint64_t first = driver.start(prompt_of(9, 40), 400);
     driver.until_tokens(first, 1);
     const Tokens prompt = prompt_of(10, 80);
     const uint64_t middle = driver.start(prompt, 6);
     const uint64_t last = driver.start(prompt_of(11, 40), 400);
     const Answer held = driver.until_end(middle);
-    CHECK(driver.until_tokens(last, 60).end_reason < 0);
+    driver.until_tokens(last, 60);
     driver.cancel(first);
     driver.cancel(last);
+    CHECK(driver.until_end(first).end_reason != PDL_END_ERROR);
+    CHECK(driver.until_end(last).end_reason != PDL_END_ERROR);
+    pdl_model_info info;
+    pdl_model_get_info(model, &info);
+    CHECK((n_padded > 0) == (info.is_recurrent == 0 && info.is_hybrid == 0));
     const Tokens next = followed_by(followed_by(prompt, held.tokens), prompt_of(12, 20));
     const Answer wanted = reference.ask(next, 8);
     const Answer answer = driver.ask(next, 8);
@@ -270,9 +292,8 @@ void test_an_interrupted_prompt(pdl_model *model, Driver &reference, Fault how) 
     Driver driver(model);
     const Tokens prompt = prompt_of(13, 120);
     const Answer wanted = reference.ask(prompt, 8);
-    fail_next(how, 2);
+    fail_once(When::next, how, 2);
     const Answer answer = driver.ask(prompt, 8);
-    all_well();
     CHECK(answer.end_reason == PDL_END_MAX_TOKENS);
     CHECK(is_same(answer, wanted));
 }

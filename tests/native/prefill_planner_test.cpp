@@ -88,6 +88,15 @@ void test_a_prompt_that_waits_alone_keeps_the_step_within_two_budgets() {
     CHECK(is_about(n_tokens * prefill_token_ms, 2 * 40 - decode_step_ms));
 }
 
+void test_whom_others_wait_for_is_as_short_as_what_they_wait_for() {
+    PrefillPlanner planner = settled(80);
+    PrefillDemand awaited = {0, 4000, 4000, 1};
+    awaited.n_behind = 2;
+    awaited.n_awaited = 50;
+    CHECK(planner.plan(4, {{1, 100, 100, 0}, awaited}).front().slot == 0);
+    CHECK(planner.plan(4, {{1, 40, 40, 0}, awaited}).front().slot == 1);
+}
+
 void test_counts_that_were_never_measured_do_not_shrink_the_share() {
     PrefillPlanner planner(80, 2048);
     planner.observe(1, 0, 12.0);
@@ -150,6 +159,7 @@ int main() {
     test_a_crowd_of_prompts_gets_more();
     test_short_prompts_are_cut_less();
     test_a_prompt_that_waits_alone_keeps_the_step_within_two_budgets();
+    test_whom_others_wait_for_is_as_short_as_what_they_wait_for();
     test_counts_that_were_never_measured_do_not_shrink_the_share();
     test_a_stall_is_forgotten();
     test_short_prompts_do_not_shrink_the_share();

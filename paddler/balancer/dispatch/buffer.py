@@ -89,7 +89,7 @@ class Buffer:
         if lease is not None:
             return lease
         if is_newcomer and self.pool.n_newcomers_waiting >= self._max_waiting:
-            raise BufferFull(self._max_waiting)
+            raise BufferFull(self._max_waiting, self.pool.why_none_serves(hints))
         return await self._wait(hints, place, is_newcomer=is_newcomer)
 
     async def _wait(self, hints: SlotHints, arrival: int, *, is_newcomer: bool) -> SlotLease:
@@ -107,7 +107,7 @@ class Buffer:
             return lease
         if waiter.error is not None:
             raise waiter.error
-        raise BufferTimeout(self._timeout_s)
+        raise BufferTimeout(self._timeout_s, self.pool.why_none_serves(hints))
 
     def _pool_changed(self) -> None:
         n_waiting = self.pool.n_waiting

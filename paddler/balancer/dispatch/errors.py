@@ -14,23 +14,27 @@ class DispatchError(Exception):
 
 
 class BufferFull(DispatchError):
-    """As many requests wait as may; with a bound of 0 none may."""
+    """As many requests wait as may; with a bound of 0 none may.
 
-    def __init__(self, max_waiting: int) -> None:
+    `reason` says why nothing could take the request, if not for busy slots.
+    """
+
+    def __init__(self, max_waiting: int, reason: str | None = None) -> None:
         self.max_waiting = max_waiting
-        super().__init__(
-            f"all slots are busy and the buffer is full ({max_waiting} requests)"
-            if max_waiting
-            else "all slots are busy and buffering is off"
-        )
+        bound = f"the buffer is full ({max_waiting} requests)" if max_waiting else "buffering is off"
+        super().__init__(f"{reason or 'all slots are busy'} and {bound}")
 
 
 class BufferTimeout(DispatchError):
-    """No slot became free within `timeout_s` seconds."""
+    """No slot became free within `timeout_s` seconds.
 
-    def __init__(self, timeout_s: float) -> None:
+    `reason` says why, if not for busy slots.
+    """
+
+    def __init__(self, timeout_s: float, reason: str | None = None) -> None:
         self.timeout_s = timeout_s
-        super().__init__(f"no slot became free within {round(timeout_s * 1000)} ms")
+        why = f": {reason}" if reason else ""
+        super().__init__(f"no slot became free within {round(timeout_s * 1000)} ms{why}")
 
 
 class ShuttingDown(DispatchError):

@@ -256,6 +256,16 @@ class SlotPool:
         self._router.forget(agent)
         self._on_change()
 
+    def why_none_serves(self, hints: SlotHints) -> str | None:
+        """Why nobody could take such a request, were all slots free; None if somebody could."""
+        if not self._agents:
+            return "no agent is connected"
+        if any(agent.n_slots > 0 and agent.could_serve(hints) for agent in self.agents):
+            return None
+        if hints.state_version is not None:
+            return "no agent serves the model any more that began the answer"
+        return "no agent has a model ready for it"
+
     def try_lease(self, hints: SlotHints, arrival: int) -> Lease | None:
         """A lease if a free slot fits now, which means that no waiter could use it."""
         if self._closed:

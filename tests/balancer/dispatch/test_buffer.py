@@ -66,6 +66,26 @@ async def test_waiter_gets_a_timeout_and_leaves_no_trace(autojump_clock: MockClo
     assert agent.n_leased == 0
 
 
+async def test_errors_say_what_is_missing(autojump_clock: MockClock) -> None:
+    async def reason_of(buffer: Buffer, hints: SlotHints = HINTS) -> str:
+        with pytest.raises((BufferTimeout, BufferFull)) as raised:
+            async with buffer.slot(hints):
+                pytest.fail("there is no slot")
+        return str(raised.value)
+
+    buffer = make_buffer()
+    assert "no agent is connected" in await reason_of(buffer)
+    agent = buffer.pool.join()
+    assert "no agent has a model ready" in await reason_of(buffer)
+    serves = frozenset({RequestKind.GENERATION})
+    buffer.pool.update(agent, n_slots=1, serves=serves, state_version=2)
+    assert "began the answer" in await reason_of(buffer, SlotHints(state_version=1))
+    async with buffer.slot(HINTS):
+        assert await reason_of(buffer) == "no slot became free within 10000 ms"
+    unbuffered = make_buffer(max_waiting=0)
+    assert await reason_of(unbuffered) == "no agent is connected and buffering is off"
+
+
 async def test_one_more_than_may_wait_is_refused(autojump_clock: MockClock) -> None:
     buffer = make_buffer(max_waiting=2)
 

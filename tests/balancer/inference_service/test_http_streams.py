@@ -199,7 +199,10 @@ async def test_a_full_buffer_gets_503_and_retry_after() -> None:
 async def test_a_wait_that_is_too_long_gets_504() -> None:
     async with running_balancer(buffered_request_timeout_s=0.2) as balancer:
         code, description = error_of(await post(balancer))
-        assert (code, description) == (504, "no slot became free within 200 ms")
+        assert (code, description) == (
+            504,
+            "no slot became free within 200 ms: no agent is connected",
+        )
 
 
 async def test_a_model_for_embeddings_only_gets_501() -> None:
