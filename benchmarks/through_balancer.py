@@ -35,6 +35,8 @@ from benchmarks.tables import machine_line, markdown, median, milliseconds, perc
 from paddler.messages.state import DesiredState, ModelReference
 
 _MIB = 1 << 20
+_NO_HOST_MEMORY = ("--prompt-cache-mib", "0")
+"""For conversations that lost their slot: llama-server has none, either."""
 _SCRIPTED_STATE = DesiredState(model=ModelReference(LocalToAgent="/model.gguf"))
 _LAYOUTS = ((1, 64), (8, 8), (64, 1))
 
@@ -48,7 +50,9 @@ async def full_path(arguments: argparse.Namespace, logs: Path) -> str:
     """The table of streams, and of resident memory after them."""
     shape: EngineShape = shape_from(arguments)
     async with (
-        running_fleet(shape, logs, chat_template=chat_template()) as (balancer, (agent,)),
+        running_fleet(
+            shape, logs, chat_template=chat_template(), agent_flags=_NO_HOST_MEMORY
+        ) as (balancer, (agent,)),
         llama_server(shape, logs) as peer,
     ):
         compare = functools.partial(
