@@ -18,6 +18,7 @@ import trio
 
 from paddler.agent.embedding_request import run_embedding
 from paddler.agent.engine_protocol import Engine, EngineBackend, EngineOptions
+from paddler.agent.settings import AgentSettings
 from paddler.agent.generation_request import Serving, run_generation
 from paddler.agent.held_prompts import HeldPrompts
 from paddler.agent.images import ImageDecoder
@@ -40,9 +41,7 @@ class EngineKey:
     options: EngineOptions
 
     @staticmethod
-    def of(
-        state: ApplicableState, *, n_slots: int, n_threads: int, prompt_cache_bytes: int
-    ) -> EngineKey:
+    def of(state: ApplicableState, settings: AgentSettings) -> EngineKey:
         """What `state` needs of an engine; sampling and image size are not among it."""
         parameters = state.inference_parameters
         override = state.chat_template_override
@@ -51,14 +50,15 @@ class EngineKey:
             multimodal_projection=state.multimodal_projection,
             chat_template_override=None if override is None else override.content,
             options=EngineOptions(
-                n_slots=n_slots,
+                n_slots=settings.slots,
                 context_tokens=parameters.context_size,
                 n_batch=parameters.n_batch,
                 k_cache_dtype=parameters.k_cache_dtype,
                 v_cache_dtype=parameters.v_cache_dtype,
                 n_gpu_layers=parameters.n_gpu_layers,
-                n_threads=n_threads,
-                prompt_cache_bytes=prompt_cache_bytes,
+                n_threads=settings.n_threads,
+                prompt_cache_bytes=settings.prompt_cache_bytes,
+                prefill_budget_ms=settings.prefill_budget_ms,
                 enable_embeddings=parameters.enable_embeddings,
                 embedding_batch_tokens=parameters.n_batch,
                 pooling_type=parameters.pooling_type,

@@ -65,6 +65,7 @@ class EngineOptions:
     n_gpu_layers: int
     n_threads: int
     prompt_cache_bytes: int
+    prefill_budget_ms: int
     enable_embeddings: bool
     embedding_batch_tokens: int
     pooling_type: PoolingType

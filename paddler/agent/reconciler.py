@@ -235,12 +235,7 @@ class Reconciler:
             AttemptFailed: It is not served. The old engine may be closed by then.
         """
         state, settings = target.state, self._settings
-        key = EngineKey.of(
-            state,
-            n_slots=settings.slots,
-            n_threads=settings.n_threads,
-            prompt_cache_bytes=settings.prompt_cache_bytes,
-        )
+        key = EngineKey.of(state, settings)
         current = self.generation
         if current is not None and current.key == key:
             current.parameters = state.inference_parameters

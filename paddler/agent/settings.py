@@ -40,6 +40,7 @@ class AgentSettings:
 
     n_threads: int = 0
     prompt_cache_bytes: int = 0
+    prefill_budget_ms: int = 75
     cache_dir: Path | None = None
     max_download_bytes: int = 2 * 1024**4
     download_timeout_s: float = 30.0

@@ -45,6 +45,12 @@ _option = functools.partial(click.option, show_default=True, show_envvar=True)
     help="Memory for conversations whose slot another one needs, in MiB; 0 is off.",
 )
 @_option(
+    "--prefill-budget-ms",
+    type=click.IntRange(1, 10_000),
+    default=75,
+    help="How long prompts may hold up running answers per step, in milliseconds.",
+)
+@_option(
     "--log-level", type=click.Choice(LEVELS), default="info", help="What is written to stderr."
 )
 def command(
@@ -53,6 +59,7 @@ def command(
     name: str | None,
     threads: int,
     prompt_cache_mib: int | None,
+    prefill_budget_ms: int,
     log_level: str,
 ) -> None:
     """Run an agent: it serves a model on this machine's slots.
@@ -72,5 +79,6 @@ def command(
             if prompt_cache_mib is None
             else prompt_cache_mib * 1024**2
         ),
+        prefill_budget_ms=prefill_budget_ms,
     )
     run_program(lambda stop: run(settings, stop=stop), expected_errors=())

@@ -45,6 +45,21 @@ async def test_agent_tells_its_model_once_it_is_loaded(autojump_clock: MockClock
         assert loads[0].filename == "model.gguf"
 
 
+async def test_what_the_agent_was_started_with_reaches_the_engine(
+    autojump_clock: MockClock,
+) -> None:
+    async with running_agent(
+        slots=3, n_threads=5, prompt_cache_bytes=1000, prefill_budget_ms=250
+    ) as agent:
+        link = await agent.balancer.welcome()
+        await link.serve(state_of())
+        options = agent.engine.options
+    assert options.n_slots == 3
+    assert options.n_threads == 5
+    assert options.prompt_cache_bytes == 1000
+    assert options.prefill_budget_ms == 250
+
+
 async def test_what_is_served_already_is_not_loaded_again(autojump_clock: MockClock) -> None:
     async with running_agent() as agent:
         link = await agent.balancer.welcome()
