@@ -50,9 +50,10 @@ async def full_path(arguments: argparse.Namespace, logs: Path) -> str:
     """The table of streams, and of resident memory after them."""
     shape: EngineShape = shape_from(arguments)
     async with (
-        running_fleet(
-            shape, logs, chat_template=chat_template(), agent_flags=_NO_HOST_MEMORY
-        ) as (balancer, (agent,)),
+        running_fleet(shape, logs, chat_template=chat_template(), agent_flags=_NO_HOST_MEMORY) as (
+            balancer,
+            (agent,),
+        ),
         llama_server(shape, logs) as peer,
     ):
         compare = functools.partial(

@@ -18,10 +18,10 @@ import trio
 
 from paddler.agent.embedding_request import run_embedding
 from paddler.agent.engine_protocol import Engine, EngineBackend, EngineOptions
-from paddler.agent.settings import AgentSettings
 from paddler.agent.generation_request import Serving, run_generation
 from paddler.agent.held_prompts import HeldPrompts
 from paddler.agent.images import ImageDecoder
+from paddler.agent.settings import AgentSettings
 from paddler.agent.slots import SlotRequest, Slots
 from paddler.agent.tool_schemas import ToolSchemas
 from paddler.concurrency.latest import Latest

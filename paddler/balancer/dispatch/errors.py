@@ -21,7 +21,9 @@ class BufferFull(DispatchError):
 
     def __init__(self, max_waiting: int, reason: str | None = None) -> None:
         self.max_waiting = max_waiting
-        bound = f"the buffer is full ({max_waiting} requests)" if max_waiting else "buffering is off"
+        bound = (
+            f"the buffer is full ({max_waiting} requests)" if max_waiting else "buffering is off"
+        )
         super().__init__(f"{reason or 'all slots are busy'} and {bound}")
 
 
