@@ -1,4 +1,4 @@
-// The engine's thread: takes requests, forms batches, samples, reports.
+// The engine's thread: takes requests, computes steps, samples, reports.
 #include "engine.h"
 #include "errors.h"
 #include "log_ring.h"

@@ -243,17 +243,27 @@ void test_a_prompt_that_fails(pdl_model *model, Driver &reference, Fault how) {
     check_turn(driver, reference, prompt);
 }
 
+// Two long generations, and a short one in the slot between them.
+struct Neighbours {
+    uint64_t first;
+    uint64_t middle;
+    uint64_t last;
+};
+
+Neighbours start_neighbours(Driver &driver, const Tokens &middle) {
+    const uint64_t first = driver.start(prompt_of(5, 40), 400);
+    const uint64_t second = driver.start(middle, 6);
+    return {first, second, driver.start(prompt_of(7, 40), 400)};
+}
+
 // The middle slot keeps a conversation when the batch of its neighbours fails,
 // in which it may have been computed along.
 void test_a_bystander(pdl_model *model, Driver &reference, Fault how) {
     Driver driver(model);
     const Tokens prompt = prompt_of(6, 80);
-    const uint64_t first = driver.start(prompt_of(5, 40), 400);
-    driver.until_tokens(first, 1);
-    const uint64_t middle = driver.start(prompt, 6);
-    const uint64_t last = driver.start(prompt_of(7, 40), 400);
-    const Answer held = driver.until_end(middle);
     fail_once(When::neighbours, how, -3);
+    const auto [first, middle, last] = start_neighbours(driver, prompt);
+    const Answer held = driver.until_end(middle);
     CHECK(driver.until_end(first).status == PDL_DECODE_FAILED);
     CHECK(driver.until_end(last).status == PDL_DECODE_FAILED);
     check_turn(driver, reference, followed_by(followed_by(prompt, held.tokens), prompt_of(8, 20)));
@@ -264,11 +274,8 @@ void test_a_bystander(pdl_model *model, Driver &reference, Fault how) {
 void test_padding_leaves_no_trace(pdl_model *model, Driver &reference) {
     Driver driver(model);
     n_padded = 0;
-    const uint64_t first = driver.start(prompt_of(9, 40), 400);
-    driver.until_tokens(first, 1);
     const Tokens prompt = prompt_of(10, 80);
-    const uint64_t middle = driver.start(prompt, 6);
-    const uint64_t last = driver.start(prompt_of(11, 40), 400);
+    const auto [first, middle, last] = start_neighbours(driver, prompt);
     const Answer held = driver.until_end(middle);
     driver.until_tokens(last, 60);
     driver.cancel(first);
