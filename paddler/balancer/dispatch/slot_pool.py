@@ -264,7 +264,7 @@ class SlotPool:
             return None
         if hints.state_version is not None:
             return "no agent serves the model any more that began the answer"
-        return "no agent has a model ready for it"
+        return "no agent has a model ready"
 
     def try_lease(self, hints: SlotHints, arrival: int) -> Lease | None:
         """A lease if a free slot fits now, which means that no waiter could use it."""

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from paddler.balancer.dispatch.buffer import Buffer
-from paddler.balancer.dispatch.requests import RequestKind
+from paddler.balancer.dispatch.requests import RequestKind, SlotHints
 from paddler.balancer.fleet.agent_link import AgentLink, LinkLimits
 from paddler.balancer.fleet.agents import AgentRecord
 from paddler.balancer.fleet.errors import LinkRefused, LinkReplaced
@@ -73,6 +73,10 @@ class Fleet:
     def serving(self, kind: RequestKind) -> list[AgentRecord]:
         """Agents that may be given requests of `kind` now."""
         return [record for record in self.records if kind in record.serves]
+
+    def why_none_serves(self, kind: RequestKind) -> str | None:
+        """Why no agent could take a request of `kind`, were all slots free; None if one could."""
+        return self._buffer.pool.why_none_serves(SlotHints(kind=kind))
 
     async def check_template(self, source: str) -> TemplateCheck | None:
         """Have the least busy agent try a chat template; None if none could."""

@@ -8,8 +8,5 @@ from paddler.balancer.fleet.fleet import Fleet
 
 def reason_not_ready(fleet: Fleet) -> str | None:
     """None if some agent serves requests, else one sentence."""
-    if any(fleet.serving(kind) for kind in RequestKind):
-        return None
-    if not any(True for _ in fleet.records):
-        return "no agent is connected"
-    return "no agent has a model ready"
+    reasons = [fleet.why_none_serves(kind) for kind in RequestKind]
+    return None if None in reasons else reasons[0]
