@@ -1,8 +1,7 @@
 """One agent's connection: frames in, frames out, and the requests it carries.
 
-The link's nursery (reader, writer, keep-alive) is a child of whoever calls
-`serve_agent_link`; when any of the three ends, the link ends, its slots are
-gone, and every request on it is told why.
+`AgentLink.run` owns the link's nursery (reader, writer, keep-alive); when any
+of the three ends, the link ends.
 
 The reader only decodes and posts: what a frame means for a request is done by
 that request's `RequestSink`, a plain function that never waits. The outgoing
@@ -11,25 +10,23 @@ queue is bounded: an agent that lets it fill does not read, and its link ends.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 import trio
 
 from paddler.balancer.fleet.agents import AgentRecord
 from paddler.balancer.fleet.channel import ChannelClosed, FrameChannel
-from paddler.balancer.fleet.errors import BadFrame, LinkEnded, LinkRefused, PeerSilent
+from paddler.balancer.fleet.errors import BadFrame, LinkEnded, PeerSilent
 from paddler.balancer.fleet.template_checks import TemplateChecks
 from paddler.concurrency.mailbox import Mailbox, MailboxFull
 from paddler.messages.embeddings import EmbeddingDocument, Normalization
 from paddler.messages.generation import TERMINAL_EVENTS, GenerationEvent, GenerationTask
 from paddler.messages.link import (
-    PROTOCOL_VERSION,
     AgentStatus,
     ApplyState,
     CacheReport,
@@ -43,10 +40,8 @@ from paddler.messages.link import (
     HandedOver,
     Heartbeat,
     Hello,
-    HelloHeader,
     Leaving,
     LoadReport,
-    Refused,
     Resume,
     TemplateChecked,
     ToAgent,
@@ -54,16 +49,11 @@ from paddler.messages.link import (
 )
 from paddler.messages.templates import TemplateCheck
 
-if TYPE_CHECKING:
-    from paddler.balancer.fleet.fleet import Fleet
-
-__all__ = ["AgentLink", "FrameChannel", "LinkLimits", "RequestSink", "serve_agent_link"]
+__all__ = ["AgentLink", "LinkLimits", "RequestSink"]
 
 logger = logging.getLogger("paddler.balancer.fleet")
 
 _decode_frame = msgspec.msgpack.Decoder(FromAgent).decode
-_decode_header = msgspec.msgpack.Decoder(HelloHeader).decode
-_decode_hello = msgspec.msgpack.Decoder(Hello).decode
 _encode_frame = msgspec.msgpack.Encoder().encode
 
 
@@ -289,71 +279,3 @@ class AgentLink:
             sink = self._sinks.pop(request_id, None)
             if sink is not None:
                 sink.on_given_back(message.reason)
-
-
-async def serve_agent_link(
-    fleet: Fleet, agent_id: str, channel: FrameChannel, limits: LinkLimits | None = None
-) -> None:
-    """Serve one agent's connection until it ends, then close `channel`.
-
-    Nothing the agent does makes this raise. Cancelling it gives the agent's
-    requests back and closes the channel within `limits.close_timeout_s`.
-    """
-    limits = limits or LinkLimits()
-    reason = "the balancer closed the link"
-    try:
-        reason = await _serve(fleet, agent_id, channel, limits)
-    except LinkRefused as refused:
-        reason = str(refused)
-        logger.warning("agent_refused agent=%r reason=%r", agent_id, reason)
-        await _refuse(channel, reason, limits)
-    except ChannelClosed as closed:
-        reason = str(closed)
-        logger.info("agent_gone_before_hello agent=%r reason=%r", agent_id, reason)
-    except Exception:
-        reason = "internal error of the balancer"
-        logger.exception("link_failed agent=%r", agent_id)
-    finally:
-        with trio.move_on_after(limits.close_timeout_s, shield=True):
-            await channel.close(reason)
-
-
-async def _refuse(channel: FrameChannel, reason: str, limits: LinkLimits) -> None:
-    with contextlib.suppress(ChannelClosed), trio.move_on_after(limits.close_timeout_s):
-        await channel.send(_encode_frame(Refused(reason=reason)))
-
-
-async def _serve(fleet: Fleet, agent_id: str, channel: FrameChannel, limits: LinkLimits) -> str:
-    hello = await _receive_hello(channel, limits)
-    link = fleet.join(agent_id, hello, limits)
-    reason = "the balancer closed the link"
-    try:
-        reason = str(await link.run(channel))
-    finally:
-        fleet.leave(link, reason)
-    return reason
-
-
-async def _receive_hello(channel: FrameChannel, limits: LinkLimits) -> Hello:
-    try:
-        with trio.fail_after(limits.hello_timeout_s):
-            frame = await channel.receive()
-    except trio.TooSlowError:
-        silence = f"no hello within {limits.hello_timeout_s:g} s"
-        raise LinkRefused(silence) from None
-    try:
-        version = _decode_header(frame).protocol_version
-        if version != PROTOCOL_VERSION:
-            mismatch = (
-                f"the agent speaks link protocol version {version}, this balancer speaks "
-                f"version {PROTOCOL_VERSION}: install the same release of paddler on both"
-            )
-            raise LinkRefused(mismatch)
-        hello = _decode_hello(frame)
-    except msgspec.DecodeError as error:
-        unreadable = f"the first frame is not a hello: {error}"
-        raise LinkRefused(unreadable) from None
-    if hello.slots < 1:
-        slotless = f"an agent needs at least one slot, not {hello.slots}"
-        raise LinkRefused(slotless)
-    return hello

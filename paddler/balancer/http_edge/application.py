@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import typing
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import trio
 from quart_trio import QuartTrio
@@ -21,8 +21,15 @@ from werkzeug.exceptions import HTTPException
 
 from paddler.balancer.http_edge.cors import CorsPolicy
 from paddler.balancer.http_edge.error_table import status_of
+from paddler.balancer.http_edge.handlers import (
+    EdgeRequest,
+    Guard,
+    Handler,
+    RenderError,
+    SocketHandler,
+)
 from paddler.balancer.http_edge.limits import EdgeLimits
-from paddler.balancer.http_edge.request_nursery import EdgeRequest, RequestConnection
+from paddler.balancer.http_edge.request_nursery import RequestConnection
 from paddler.balancer.http_edge.sockets import SocketConnection
 from paddler.balancer.http_edge.streaming import PLAIN_TEXT, Answer, AnyAnswer
 
@@ -32,11 +39,6 @@ if typing.TYPE_CHECKING:
 _log = logging.getLogger("paddler.balancer.http_edge")
 
 RETRY_AFTER_S = 1
-
-Handler = Callable[..., Awaitable[AnyAnswer]]
-SocketHandler = Callable[..., Awaitable[None]]
-RenderError = Callable[[int, str], Answer]
-Guard = Callable[["BaseRequestWebsocket"], None]
 
 
 class EdgeApp(QuartTrio):

@@ -14,8 +14,8 @@ from paddler.balancer.generation.generation import Generations
 from paddler.balancer.generation.items import EmbeddingItem, GenerationItem, GenerationStart
 from paddler.balancer.http_edge.application import EdgeApp
 from paddler.balancer.http_edge.cors import CorsPolicy
+from paddler.balancer.http_edge.handlers import EdgeRequest
 from paddler.balancer.http_edge.limits import EdgeLimits
-from paddler.balancer.http_edge.request_nursery import EdgeRequest
 from paddler.balancer.http_edge.sockets import TRY_AGAIN_LATER, Socket
 from paddler.balancer.http_edge.streaming import (
     Answer,

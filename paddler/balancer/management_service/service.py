@@ -10,15 +10,16 @@ import trio
 from werkzeug.exceptions import NotFound
 
 from paddler.balancer.dispatch.buffer import Buffer
-from paddler.balancer.fleet.agent_link import LinkLimits, serve_agent_link
+from paddler.balancer.fleet.agent_link import LinkLimits
 from paddler.balancer.fleet.agents import AgentRecord
 from paddler.balancer.fleet.desired_state import DesiredStates
 from paddler.balancer.fleet.fleet import Fleet
+from paddler.balancer.fleet.handshake import serve_agent_link
 from paddler.balancer.fleet.readiness import reason_not_ready
 from paddler.balancer.http_edge.application import EdgeApp
 from paddler.balancer.http_edge.cors import CorsPolicy
+from paddler.balancer.http_edge.handlers import EdgeRequest
 from paddler.balancer.http_edge.limits import EdgeLimits
-from paddler.balancer.http_edge.request_nursery import EdgeRequest
 from paddler.balancer.http_edge.sockets import Socket
 from paddler.balancer.http_edge.streaming import (
     PLAIN_TEXT,

@@ -8,7 +8,7 @@ import msgspec
 from typing_extensions import override
 
 from paddler.balancer.generation.items import GenerationItem
-from paddler.balancer.http_edge.request_nursery import EdgeRequest
+from paddler.balancer.http_edge.handlers import EdgeRequest
 from paddler.balancer.http_edge.streaming import AnyAnswer
 from paddler.balancer.openai_service.chat_request import ChatRequest, chat_task
 from paddler.balancer.openai_service.errors import OpenAiError

@@ -10,7 +10,7 @@ from msgspec import Meta
 from typing_extensions import override
 
 from paddler.balancer.generation.items import GenerationItem
-from paddler.balancer.http_edge.request_nursery import EdgeRequest
+from paddler.balancer.http_edge.handlers import EdgeRequest
 from paddler.balancer.http_edge.streaming import AnyAnswer
 from paddler.balancer.openai_service.errors import BadRequest, OpenAiError
 from paddler.balancer.openai_service.generating import (

@@ -17,7 +17,7 @@ from paddler.balancer.generation.items import (
     EmbeddingItem,
     GenerationError,
 )
-from paddler.balancer.http_edge.request_nursery import EdgeRequest
+from paddler.balancer.http_edge.handlers import EdgeRequest
 from paddler.balancer.http_edge.streaming import Answer
 from paddler.balancer.openai_service.errors import BadRequest, OpenAiError, failure
 from paddler.balancer.openai_service.generating import OpenAiContext

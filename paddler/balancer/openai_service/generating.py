@@ -16,7 +16,7 @@ from time import time
 
 from paddler.balancer.fleet.fleet import Fleet
 from paddler.balancer.generation.items import GenerationItem, GenerationStart
-from paddler.balancer.http_edge.request_nursery import EdgeRequest
+from paddler.balancer.http_edge.handlers import EdgeRequest
 from paddler.balancer.http_edge.streaming import (
     EVENT_STREAM,
     Answer,

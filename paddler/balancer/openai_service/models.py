@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paddler.balancer.fleet.fleet import Fleet
-from paddler.balancer.http_edge.request_nursery import EdgeRequest
+from paddler.balancer.http_edge.handlers import EdgeRequest
 from paddler.balancer.http_edge.streaming import Answer, json_answer
 from paddler.balancer.openai_service.errors import ModelNotFound
 from paddler.balancer.openai_service.served_models import ServedModel, served_models

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from paddler.balancer.http_edge.request_nursery import EdgeRequest
+from paddler.balancer.http_edge.handlers import EdgeRequest
 from paddler.balancer.http_edge.streaming import AnyAnswer
 from paddler.balancer.openai_service.generating import Asked, OpenAiContext, generate
 from paddler.balancer.openai_service.response_events import ResponseFacts, ResponseWriter

@@ -9,10 +9,10 @@ from paddler.balancer.fleet.fleet import Fleet
 from paddler.balancer.fleet.readiness import reason_not_ready
 from paddler.balancer.generation.embedding_chunks import Embeddings
 from paddler.balancer.generation.generation import Generations
-from paddler.balancer.http_edge.application import EdgeApp, Handler
+from paddler.balancer.http_edge.application import EdgeApp
 from paddler.balancer.http_edge.cors import CorsPolicy
+from paddler.balancer.http_edge.handlers import EdgeRequest, Handler
 from paddler.balancer.http_edge.limits import EdgeLimits
-from paddler.balancer.http_edge.request_nursery import EdgeRequest
 from paddler.balancer.http_edge.streaming import Answer, AnyAnswer, text_answer
 from paddler.balancer.openai_service.chat import chat_completions
 from paddler.balancer.openai_service.choices import GenerationRunner
