@@ -16,16 +16,16 @@ import time
 import msgspec
 import trio
 
+from paddler.balancer.deployments.desired_state import DesiredStates
 from paddler.balancer.dispatch.buffer import Buffer
+from paddler.balancer.dispatch.pool import Router, SlotPool
 from paddler.balancer.dispatch.prefix_chain import chain_of
 from paddler.balancer.dispatch.requests import RequestKind, SlotHints
-from paddler.balancer.dispatch.router import CostRouter, LeastBusyRouter
-from paddler.balancer.dispatch.slot_pool import Router, SlotPool
-from paddler.balancer.fleet.desired_state import DesiredStates
+from paddler.balancer.dispatch.routing.cost_router import CostRouter, LeastBusyRouter
 from paddler.balancer.fleet.fleet import Fleet
-from paddler.balancer.generation.generation import Generations
-from paddler.balancer.generation.items import GenerationItem
-from paddler.balancer.generation.observer import NullObserver
+from paddler.balancer.requests.generations import Generations
+from paddler.balancer.requests.items import GenerationItem
+from paddler.balancer.requests.observations import NullObserver
 from paddler.balancer.state_database.memory import MemoryStateDatabase
 from paddler.concurrency.mailbox import Mailbox, MailboxClosed
 from paddler.messages.conversation import Message

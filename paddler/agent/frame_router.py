@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from paddler.agent.outbox import Outbox
-from paddler.agent.reconciler import Reconciler
-from paddler.agent.slots import hand_back
+from paddler.agent.link.outbox import Outbox
+from paddler.agent.requests.running import hand_back
+from paddler.agent.serving_state.reconciler import Reconciler
 from paddler.agent.template_checks import TemplateChecks
 from paddler.concurrency.latest import Latest
 from paddler.messages.link import ApplyState, CancelRequest, CheckTemplate, Embed, Generate

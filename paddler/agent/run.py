@@ -16,19 +16,19 @@ import secrets
 
 import trio
 
-from paddler.agent.dialer import Dialer, websocket_dialer
-from paddler.agent.engine_protocol import EngineBackend
+from paddler.agent.backend.native import NativeBackend
+from paddler.agent.backend.protocol import EngineBackend
 from paddler.agent.frame_router import FrameRouter
-from paddler.agent.link import Link
+from paddler.agent.link.connection import Link
+from paddler.agent.link.dialer import Dialer, websocket_dialer
 from paddler.agent.load_report import report_load
 from paddler.agent.model_sources.cache import cache_directory
 from paddler.agent.model_sources.huggingface import HuggingFaceSource
 from paddler.agent.model_sources.sources import ModelSources
 from paddler.agent.model_sources.url import DownloadLimits, UrlSource
-from paddler.agent.native_backend import NativeBackend
-from paddler.agent.reconciler import ModelFetcher, Reconciler
+from paddler.agent.serving_state.reconciler import ModelFetcher, Reconciler
+from paddler.agent.serving_state.status import StatusBoard
 from paddler.agent.settings import AgentSettings
-from paddler.agent.status import StatusBoard
 from paddler.agent.template_checks import TemplateChecks
 from paddler.concurrency.latest import Latest
 from paddler.messages.link import PROTOCOL_VERSION, Hello, Leaving

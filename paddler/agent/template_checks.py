@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from paddler.agent.outbox import Outbox
+from paddler.agent.link.outbox import Outbox
 from paddler.concurrency.mailbox import Mailbox, MailboxFull
 from paddler.messages.link import CheckTemplate, TemplateChecked
 from paddler.messages.templates import TemplateCheck

@@ -64,7 +64,7 @@ _FINISH_REASONS = {
 
 _CLASSES = list(TokenClass)
 
-_log = logging.getLogger("engine.slots")
+logger = logging.getLogger(__name__)
 
 
 class SlotPhase(enum.Enum):
@@ -206,7 +206,7 @@ class SlotEngine:
                 with trio.move_on_after(_CANCEL_TIMEOUT_S, shield=True) as waiting:
                     await generation.wait_over()
                 if waiting.cancelled_caught:
-                    _log.error("request_not_cancelled request=%d", generation.request_id)
+                    logger.error("request_not_cancelled request=%d", generation.request_id)
 
     @property
     def kept_requests(self) -> Collection[int]:

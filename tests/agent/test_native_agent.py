@@ -16,10 +16,10 @@ import msgspec
 import pytest
 import trio
 
+from paddler.agent.backend.native import NativeBackend
 from paddler.agent.model_sources.huggingface import HuggingFaceSource
 from paddler.agent.model_sources.sources import ModelSources
 from paddler.agent.model_sources.url import DownloadLimits, UrlSource
-from paddler.agent.native_backend import NativeBackend
 from paddler.agent.run import run_agent
 from paddler.agent.settings import AgentSettings
 from paddler.messages.agents import ApplicationStatus, ModelIssue

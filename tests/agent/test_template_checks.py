@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 from trio.testing import MockClock
 
-from paddler.agent.outbox import Outbox
+from paddler.agent.link.outbox import Outbox
 from paddler.agent.template_checks import MAX_WAITING, TemplateChecks
 from paddler.messages.link import CheckTemplate, EventBatch, TemplateChecked
 from paddler.messages.templates import TemplateCheck

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from paddler.balancer.dispatch.errors import DispatchError
-from paddler.balancer.dispatch.router import CostRouter
+from paddler.balancer.dispatch.routing.cost_router import CostRouter
 from paddler.balancer.fleet.channel import ChannelClosed
-from paddler.balancer.generation.items import GenerationError, GenerationItem
+from paddler.balancer.requests.items import GenerationError, GenerationItem
 from paddler.concurrency.mailbox import Mailbox, MailboxClosed
 from paddler.messages.generation import (
     GenerationDone,

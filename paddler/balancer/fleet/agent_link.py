@@ -51,7 +51,7 @@ from paddler.messages.templates import TemplateCheck
 
 __all__ = ["AgentLink", "LinkLimits", "RequestSink"]
 
-logger = logging.getLogger("paddler.balancer.fleet")
+logger = logging.getLogger(__name__)
 
 _decode_frame = msgspec.msgpack.Decoder(FromAgent).decode
 _encode_frame = msgspec.msgpack.Encoder().encode

@@ -19,7 +19,7 @@ from paddler.messages.agents import AgentsSnapshot, Issue
 from paddler.messages.link import ApplyState, Hello
 from paddler.messages.templates import TemplateCheck
 
-logger = logging.getLogger("paddler.balancer.fleet")
+logger = logging.getLogger(__name__)
 
 
 class Fleet:

@@ -20,7 +20,7 @@ from paddler.messages.link import PROTOCOL_VERSION, Hello, HelloHeader, Refused
 
 __all__ = ["serve_agent_link"]
 
-logger = logging.getLogger("paddler.balancer.fleet")
+logger = logging.getLogger(__name__)
 
 _decode_header = msgspec.msgpack.Decoder(HelloHeader).decode
 _decode_hello = msgspec.msgpack.Decoder(Hello).decode

@@ -36,7 +36,7 @@ from paddler.balancer.http_edge.streaming import PLAIN_TEXT, Answer, AnyAnswer
 if typing.TYPE_CHECKING:
     from quart.wrappers.base import BaseRequestWebsocket
 
-_log = logging.getLogger("paddler.balancer.http_edge")
+logger = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 1
 
@@ -132,7 +132,9 @@ class EdgeApp(QuartTrio):
             return self._render_error(error.code or 500, error.description or error.name)
         status = status_of(error)
         if status is None:
-            _log.error("request_failed service=%s path=%s", self.service_name, path, exc_info=error)
+            logger.error(
+                "request_failed service=%s path=%s", self.service_name, path, exc_info=error
+            )
             return self._render_error(500, "internal error; the balancer's log has the details")
         answer = self._render_error(status, str(error))
         if status != 503:
@@ -165,5 +167,5 @@ def without_errors(group: BaseExceptionGroup[BaseException], event: str) -> Base
     """
     errors, rest = group.split(Exception)
     if errors is not None:
-        _log.error("%s", event, exc_info=errors)
+        logger.error("%s", event, exc_info=errors)
     return group if rest is None else rest

@@ -21,7 +21,7 @@ from paddler.balancer.http_edge.handlers import EdgeHost, SocketHandler
 from paddler.balancer.http_edge.streaming import AsgiReceive, AsgiSend, send_socket_refusal
 from paddler.concurrency.mailbox import Mailbox, MailboxClosed, MailboxFull
 
-_log = logging.getLogger("paddler.balancer.http_edge")
+logger = logging.getLogger(__name__)
 
 MAX_WAITING_MESSAGES = 4096
 """Messages a peer may be ahead of its handler."""
@@ -139,7 +139,7 @@ async def _handle(
         with contextlib.suppress(SocketClosed):
             await handler(socket, **arguments)
     except Exception:  # the socket's boundary
-        _log.exception("socket_failed path=%s", path)
+        logger.exception("socket_failed path=%s", path)
         code, reason = INTERNAL_ERROR, "internal error"
     if socket.stopping.is_set() and code == NORMAL:
         code, reason = GOING_AWAY, "the balancer is shutting down"
