@@ -17,7 +17,7 @@ from typing import Any
 
 import trio
 
-from paddler.concurrency.mailbox import Mailbox, MailboxClosed
+from paddler.concurrency.mailbox import Mailbox
 from paddler.engine import errors
 from paddler.engine.library import (
     error_for_status,
@@ -128,11 +128,8 @@ class Generation:
             DecodeFailed, OutOfMemory, InternalError: The engine failed.
             EngineClosed: The engine was closed meanwhile.
         """
-        while True:
-            try:
-                yield await self._mailbox.take()
-            except MailboxClosed:
-                break
+        async for events in self._mailbox:
+            yield events
         if self._error is not None:
             raise self._error
 

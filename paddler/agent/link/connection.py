@@ -22,15 +22,15 @@ import trio_websocket
 
 from paddler.agent.errors import LinkLost, LinkProtocol, LinkRefused
 from paddler.agent.link.dialer import Dialer
-from paddler.agent.link.outbox import Outbox, OutboxClosed
+from paddler.agent.link.outbox import Outbox
 from paddler.agent.settings import AgentSettings
 from paddler.concurrency.backoff import Backoff
 from paddler.concurrency.latest import Latest
 from paddler.messages.link import (
     AgentStatus,
     ApplyState,
+    Ask,
     CancelRequest,
-    CheckTemplate,
     Embed,
     FromAgent,
     Generate,
@@ -54,7 +54,7 @@ class LinkHandler(Protocol):
 
     def frame_received(
         self,
-        frame: ApplyState | Generate | Embed | CancelRequest | CheckTemplate,
+        frame: ApplyState | Generate | Embed | CancelRequest | Ask,
         outbox: Outbox,
     ) -> None:
         """The balancer asks for something; answers go to `outbox`."""
@@ -214,11 +214,7 @@ class Link:
                     self._handler.frame_received(frame, outbox)
 
     async def _write(self, connection: trio_websocket.WebSocketConnection, outbox: Outbox) -> None:
-        while True:
-            try:
-                frames = await outbox.take()
-            except OutboxClosed:
-                return
+        async for frames in outbox:
             for frame in frames:
                 await self._send(connection, frame)
             if outbox.overflowed.is_set():

@@ -10,13 +10,15 @@ One outbox belongs to one link: what is posted after the link ended is dropped.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import trio
 
+from paddler.concurrency.mailbox import Mailbox, MailboxFull
 from paddler.messages.generation import GenerationEvent
 from paddler.messages.link import (
     AgentStatus,
+    Answered,
     CacheReport,
     EmbeddingEvents,
     EventBatch,
@@ -26,43 +28,42 @@ from paddler.messages.link import (
     Leaving,
     LoadReport,
     RequestEvents,
-    TemplateChecked,
 )
 
-__all__ = ["Outbox", "OutboxClosed"]
+__all__ = ["Outbox"]
 
 PlainFrame: TypeAlias = (
     AgentStatus
+    | Answered
     | CacheReport
     | EmbeddingEvents
     | HandedOver
     | Heartbeat
     | Leaving
     | LoadReport
-    | TemplateChecked
 )
-
-
-class OutboxClosed(Exception):
-    """The outbox is closed and everything in it was taken."""
+Item: TypeAlias = PlainFrame | tuple[int, GenerationEvent]
 
 
 class Outbox:
-    """Frames for one link, in order.
+    """Frames for one link, in order; `async for frames in outbox` ends after `close`.
 
     Args:
         capacity: Most items held; past it `overflowed` is set and the link ends.
     """
 
     def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._items: list[PlainFrame | tuple[int, GenerationEvent]] = []
-        self._closed = False
-        self._changed = trio.Event()
+        self._items: Mailbox[Item] = Mailbox(capacity)
         self.overflowed = trio.Event()
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[FromAgent]:
+        return _frames(await anext(self._items))
 
     def post_event(self, request_id: int, event: GenerationEvent) -> None:
         """Tell what a request has to tell."""
@@ -74,39 +75,29 @@ class Outbox:
 
     def close(self) -> None:
         """Let the writer take what is there and then end."""
-        self._closed = True
-        self._changed.set()
+        self._items.close()
 
     def discard(self) -> None:
         """The link is gone: drop what is there and what still comes."""
-        self._items.clear()
-        self.close()
+        self._items.take_nowait()
+        self._items.close()
 
     async def take(self) -> list[FromAgent]:
         """Wait for something to send and take all of it as frames.
 
         Raises:
-            OutboxClosed: Closed, and empty.
+            MailboxClosed: Closed, and empty.
         """
-        while not self._items:
-            if self._closed:
-                raise OutboxClosed
-            self._changed = trio.Event()
-            await self._changed.wait()
-        items, self._items = self._items, []
-        return _frames(items)
+        return _frames(await self._items.take())
 
-    def _post(self, item: PlainFrame | tuple[int, GenerationEvent]) -> None:
-        if self._closed:
-            return
-        if len(self._items) >= self._capacity:
+    def _post(self, item: Item) -> None:
+        try:
+            self._items.post(item)
+        except MailboxFull:
             self.overflowed.set()
-            return
-        self._items.append(item)
-        self._changed.set()
 
 
-def _frames(items: list[PlainFrame | tuple[int, GenerationEvent]]) -> list[FromAgent]:
+def _frames(items: list[Item]) -> list[FromAgent]:
     """Merge neighbouring events; a frame of another kind keeps its place among them."""
     frames: list[FromAgent] = []
     events: dict[int, list[GenerationEvent]] = {}

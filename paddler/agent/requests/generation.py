@@ -1,4 +1,4 @@
-"""One generation on a slot, from the task to its last event.
+"""One generation on a slot, from the order to its last event.
 
 Runs in the request's own task: cancelling that stops the engine's work and
 frees the slot. Rendering and parsing of long texts happen in worker threads,
@@ -24,7 +24,7 @@ from paddler.agent.request_errors import RequestEnded, failed, failure_event
 from paddler.agent.requests.held_prompts import HeldPrompts
 from paddler.agent.requests.report import GenerationReport
 from paddler.agent.requests.running import Outlet
-from paddler.agent.requests.translation import check_task, resolve_sampling, room_for
+from paddler.agent.requests.translation import check_order, resolve_sampling, room_for
 from paddler.agent.requests.worker_threads import off_the_loop
 from paddler.agent.tool_calls.schemas import ToolSchemas
 from paddler.engine.errors import BadSchema, EngineClosed, EngineError
@@ -38,8 +38,8 @@ from paddler.engine.requests import (
 from paddler.messages.generation import (
     ConversationPrompt,
     GenerationFailure,
+    GenerationOrder,
     GenerationRefused,
-    GenerationTask,
     InfillPrompt,
     RawPrompt,
     TokenPrompt,
@@ -120,13 +120,13 @@ async def run_generation(frame: Generate, outlet: Outlet, serving: Serving) -> N
 
 
 async def _generate(frame: Generate, outlet: Outlet, serving: Serving) -> None:
-    task = frame.task
+    order = frame.order
     if not serving.engine.facts.can_generate:
         message = "the model makes embeddings only"
         raise failed(GenerationFailure.TOKEN_GENERATION_DISABLED, message)
-    check_task(task, supports_images=serving.engine.projector is not None)
-    await _check_tools(task, serving)
-    prepared = await _prepare(task, serving)
+    check_order(order, supports_images=serving.engine.projector is not None)
+    await _check_tools(order, serving)
+    prepared = await _prepare(order, serving)
     media = prepared.media
     if media is None:
         await _run(frame, prepared, outlet, serving)
@@ -137,9 +137,9 @@ async def _generate(frame: Generate, outlet: Outlet, serving: Serving) -> None:
 
 
 async def _run(frame: Generate, prepared: _Prepared, outlet: Outlet, serving: Serving) -> None:
-    task = frame.task
+    order = frame.order
     max_tokens = room_for(
-        task.max_tokens,
+        order.max_tokens,
         n_prompt_tokens=prepared.n_positions,
         context_tokens=serving.engine.context_tokens,
     )
@@ -148,7 +148,7 @@ async def _run(frame: Generate, prepared: _Prepared, outlet: Outlet, serving: Se
         await prepared.media.encode()
     request = _engine_request(frame, prepared, max_tokens, serving)
     report = GenerationReport(
-        task,
+        order,
         prepared.rendered,
         outlet,
         n_prompt_tokens=prepared.n_tokens,
@@ -176,44 +176,44 @@ async def _run(frame: Generate, prepared: _Prepared, outlet: Outlet, serving: Se
 def _engine_request(
     frame: Generate, prepared: _Prepared, max_tokens: int, serving: Serving
 ) -> EngineRequest:
-    task, rendered, resume = frame.task, prepared.rendered, frame.resume
+    order, rendered, resume = frame.order, prepared.rendered, frame.resume
     request = EngineRequest(
         prompt_tokens=prepared.tokens,
         media=prepared.media,
         max_tokens=max_tokens,
         sampling=resolve_sampling(
-            serving.parameters, task.sampling, random_seed=serving.random_source.getrandbits(32)
+            serving.parameters, order.sampling, random_seed=serving.random_source.getrandbits(32)
         ),
-        stops=task.stop,
+        stops=order.stop,
         grammar=prepared.grammar,
         checkpoints=prepared.checkpoints,
         replay_tokens=resume.token_ids if resume is not None else (),
         replay_sent_bytes=resume.n_sent_bytes if resume is not None else 0,
-        n_logprobs=task.n_logprobs,
-        ignore_end=task.ignore_eos,
+        n_logprobs=order.n_logprobs,
+        ignore_end=order.ignore_eos,
     )
     if rendered is None:
         return request
     return dataclasses.replace(
         request,
-        stops=[*task.stop, *rendered.stops],
+        stops=[*order.stop, *rendered.stops],
         preserved_tokens=rendered.preserved_tokens,
         initial_class=rendered.initial_class,
         markers=rendered.markers,
-        with_raw_text=task.parse_tool_calls,
+        with_raw_text=order.parse_tool_calls,
     )
 
 
-async def _check_tools(task: GenerationTask, serving: Serving) -> None:
-    if isinstance(task.prompt, ConversationPrompt) and task.prompt.tools:
-        problem = await serving.tool_schemas.problem(task.prompt.tools)
+async def _check_tools(order: GenerationOrder, serving: Serving) -> None:
+    if isinstance(order.prompt, ConversationPrompt) and order.prompt.tools:
+        problem = await serving.tool_schemas.problem(order.prompt.tools)
         if problem is not None:
             raise failed(GenerationFailure.TOOL_SCHEMA_INVALID, problem)
 
 
-async def _prepare(task: GenerationTask, serving: Serving) -> _Prepared:
-    engine, prompt = serving.engine, task.prompt
-    grammar = await _grammar(task, serving)
+async def _prepare(order: GenerationOrder, serving: Serving) -> _Prepared:
+    engine, prompt = serving.engine, order.prompt
+    grammar = await _grammar(order, serving)
     match prompt:
         case RawPrompt(text):
             return _Prepared(tokens=await engine.tokenize(text), grammar=grammar)
@@ -223,8 +223,8 @@ async def _prepare(task: GenerationTask, serving: Serving) -> _Prepared:
         case InfillPrompt():
             return _Prepared(tokens=await infill_tokens(prompt, engine.tokenize), grammar=grammar)
         case ConversationPrompt():
-            rendered = await _render(prompt, task, serving)
-            grammar = _chosen_grammar(task, grammar, rendered.grammar)
+            rendered = await _render(prompt, order, serving)
+            grammar = _chosen_grammar(order, grammar, rendered.grammar)
             starts = _worth_a_checkpoint(rendered, engine)
             if urls := list(image_urls(prompt)):
                 fit_pixels = serving.parameters.image_resize_to_fit
@@ -249,7 +249,7 @@ def _worth_a_checkpoint(rendered: RenderedConversation, engine: Engine) -> list[
 
 
 async def _render(
-    prompt: ConversationPrompt, task: GenerationTask, serving: Serving
+    prompt: ConversationPrompt, order: GenerationOrder, serving: Serving
 ) -> RenderedConversation:
     engine = serving.engine
     if engine.chat_error is not None:
@@ -258,7 +258,7 @@ async def _render(
     if chat is None:
         message = "the model has no chat template, and no override is set"
         raise failed(GenerationFailure.CHAT_TEMPLATE_ERROR, message)
-    json_schema = task.grammar.schema if isinstance(task.grammar, JsonSchemaGrammar) else None
+    json_schema = order.grammar.schema if isinstance(order.grammar, JsonSchemaGrammar) else None
     try:
         rendered = await off_the_loop(
             _n_chars(prompt), lambda: chat.render(prompt, json_schema=json_schema)
@@ -272,9 +272,9 @@ async def _render(
     return rendered
 
 
-async def _grammar(task: GenerationTask, serving: Serving) -> GrammarConstraint | None:
+async def _grammar(order: GenerationOrder, serving: Serving) -> GrammarConstraint | None:
     """The request's own grammar, checked; raises `BadGrammar` or `BadSchema`."""
-    match task.grammar:
+    match order.grammar:
         case GbnfGrammar(text, root):
             await off_the_loop(len(text), lambda: serving.engine.check_grammar(text, root))
             return GrammarConstraint(text=text, root=root)
@@ -286,7 +286,7 @@ async def _grammar(task: GenerationTask, serving: Serving) -> GrammarConstraint 
 
 
 def _chosen_grammar(
-    task: GenerationTask, own: GrammarConstraint | None, rendered: GrammarConstraint | None
+    order: GenerationOrder, own: GrammarConstraint | None, rendered: GrammarConstraint | None
 ) -> GrammarConstraint | None:
     """The request's own grammar rules over what the template makes of its tools.
 
@@ -295,7 +295,7 @@ def _chosen_grammar(
     """
     if own is None:
         return rendered
-    if isinstance(task.grammar, JsonSchemaGrammar) and rendered is not None and not rendered.lazy:
+    if isinstance(order.grammar, JsonSchemaGrammar) and rendered is not None and not rendered.lazy:
         return rendered
     return own
 

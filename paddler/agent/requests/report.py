@@ -14,7 +14,7 @@ from paddler.agent.requests.worker_threads import off_the_loop
 from paddler.agent.tool_calls.stream import ToolCallStream
 from paddler.agent.tool_calls.validation import tool_call_event
 from paddler.engine.requests import Ended, Started, TokenClass, Tokens
-from paddler.messages.generation import ConversationPrompt, GenerationStarted, GenerationTask
+from paddler.messages.generation import ConversationPrompt, GenerationOrder, GenerationStarted
 
 __all__ = ["GenerationReport"]
 
@@ -23,7 +23,7 @@ class GenerationReport:
     """Tells an outlet of one generation, from its start to its end.
 
     Args:
-        task: Says which tool calls are wanted, and when.
+        order: Says which tool calls are wanted, and when.
         rendered: Knows their format; None for prompts that are no conversation.
         outlet: Where everything goes.
         n_prompt_tokens: Of text and images.
@@ -32,20 +32,20 @@ class GenerationReport:
 
     def __init__(
         self,
-        task: GenerationTask,
+        order: GenerationOrder,
         rendered: RenderedConversation | None,
         outlet: Outlet,
         *,
         n_prompt_tokens: int,
         clock: Callable[[], float],
     ) -> None:
-        self._task = task
+        self._order = order
         self._rendered = rendered
         self._outlet = outlet
         self._n_prompt_tokens = n_prompt_tokens
         self._started = GenerationStarted(-1, n_prompt_tokens, 0)
         self._calls: ToolCallStream | None = None
-        if task.parse_tool_calls and rendered is not None:
+        if order.parse_tool_calls and rendered is not None:
             self._calls = ToolCallStream(rendered, clock=clock)
 
     def begin(self, event: Started) -> None:
@@ -63,7 +63,7 @@ class GenerationReport:
     async def tell_tool_calls(self) -> None:
         """Tell what the calls have grown by, if that is wanted and it is time to look."""
         calls = self._calls
-        if calls is None or not self._task.stream_tool_calls or self._outlet.ended:
+        if calls is None or not self._order.stream_tool_calls or self._outlet.ended:
             return
         if calls.is_due:
             for delta in await off_the_loop(len(calls.output), calls.deltas):
@@ -75,8 +75,8 @@ class GenerationReport:
         self._outlet.post(done_event(self._started, event, n_image_tokens=n_image_tokens))
 
     async def _report_tool_calls(self, event: Ended) -> None:
-        task, calls, rendered = self._task, self._calls, self._rendered
-        prompt = task.prompt
+        order, calls, rendered = self._order, self._calls, self._rendered
+        prompt = order.prompt
         if calls is None or rendered is None or not isinstance(prompt, ConversationPrompt):
             return
         output = calls.output
@@ -87,7 +87,7 @@ class GenerationReport:
                 output,
                 prompt.tools,
                 n_tool_call_tokens=event.n_generated.get(TokenClass.TOOL_CALL, 0),
-                validate=task.validate_tool_calls,
+                validate=order.validate_tool_calls,
             ),
         )
         if outcome is not None:

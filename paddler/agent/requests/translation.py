@@ -1,4 +1,4 @@
-"""From a generation task to the engine's request, and from its events to the wire's.
+"""From a generation order to the engine's request, and from its events to the wire's.
 
 Pure: nothing here waits, tokenizes or renders. What cannot be served is raised
 as `RequestEnded`, which carries the event that says so.
@@ -27,9 +27,9 @@ from paddler.messages.generation import (
     EngineTimings,
     GenerationDone,
     GenerationFailure,
+    GenerationOrder,
     GenerationRefused,
     GenerationStarted,
-    GenerationTask,
     TokenEvent,
     TokenLogprobs,
     Usage,
@@ -38,7 +38,7 @@ from paddler.messages.sampling import Sampling
 from paddler.messages.state import InferenceParameters
 
 __all__ = [
-    "check_task",
+    "check_order",
     "done_event",
     "resolve_sampling",
     "room_for",
@@ -56,16 +56,16 @@ _CACHED_IN: dict[CacheKind, CachedIn] = {
 }
 
 
-def check_task(task: GenerationTask, *, supports_images: bool) -> None:
+def check_order(order: GenerationOrder, *, supports_images: bool) -> None:
     """Refuse what no model could serve.
 
     Raises:
         RequestEnded: A grammar beside thinking, or images without a projector.
     """
-    prompt = task.prompt
+    prompt = order.prompt
     if not isinstance(prompt, ConversationPrompt):
         return
-    if task.grammar is not None and prompt.enable_thinking:
+    if order.grammar is not None and prompt.enable_thinking:
         message = "a grammar and `enable_thinking` exclude each other"
         raise failed(GenerationFailure.GRAMMAR_INCOMPATIBLE_WITH_THINKING, message)
     if not supports_images and _has_images(prompt):

@@ -22,16 +22,18 @@ import trio
 from paddler.balancer.fleet.agents import AgentRecord
 from paddler.balancer.fleet.channel import ChannelClosed, FrameChannel
 from paddler.balancer.fleet.errors import BadFrame, LinkEnded, PeerSilent
-from paddler.balancer.fleet.template_checks import TemplateChecks
+from paddler.balancer.fleet.questions import Questions
 from paddler.concurrency.mailbox import Mailbox, MailboxFull
 from paddler.messages.embeddings import EmbeddingDocument, Normalization
-from paddler.messages.generation import TERMINAL_EVENTS, GenerationEvent, GenerationTask
+from paddler.messages.generation import TERMINAL_EVENTS, GenerationEvent, GenerationOrder
 from paddler.messages.link import (
     AgentStatus,
+    Answer,
+    Answered,
     ApplyState,
+    Ask,
     CacheReport,
     CancelRequest,
-    CheckTemplate,
     Embed,
     EmbeddingEvents,
     EventBatch,
@@ -42,12 +44,11 @@ from paddler.messages.link import (
     Hello,
     Leaving,
     LoadReport,
+    Question,
     Resume,
-    TemplateChecked,
     ToAgent,
     Welcome,
 )
-from paddler.messages.templates import TemplateCheck
 
 __all__ = ["AgentLink", "LinkLimits", "RequestSink"]
 
@@ -116,7 +117,7 @@ class AgentLink:
         self._limits = limits
         self._outgoing: Mailbox[bytes] = Mailbox(limits.max_queued_frames)
         self._sinks: dict[int, RequestSink] = {}
-        self._template_checks = TemplateChecks()
+        self._questions = Questions()
         self._request_ids = itertools.count(1)
         self._ended = trio.Event()
         self._end_reason: LinkEnded | None = None
@@ -129,7 +130,7 @@ class AgentLink:
 
     def generate(
         self,
-        task: GenerationTask,
+        order: GenerationOrder,
         sink: RequestSink,
         *,
         prefix_chain: list[int],
@@ -139,7 +140,7 @@ class AgentLink:
         request_id = next(self._request_ids)
         self._sinks[request_id] = sink
         self._send(
-            Generate(request_id=request_id, task=task, prefix_chain=prefix_chain, resume=resume)
+            Generate(request_id=request_id, order=order, prefix_chain=prefix_chain, resume=resume)
         )
         return request_id
 
@@ -161,11 +162,11 @@ class AgentLink:
         """Tell the agent to apply a state."""
         self._send(frame)
 
-    async def check_template(self, source: str) -> TemplateCheck | None:
-        """Have the agent try a chat template; None if it could not, or is gone."""
+    async def ask(self, question: Question) -> Answer | None:
+        """The agent's answer; None if it could not find one, or is gone."""
         request_id = next(self._request_ids)
-        self._send(CheckTemplate(request_id=request_id, source=source))
-        return await self._template_checks.result(request_id)
+        self._send(Ask(request_id, question))
+        return await self._questions.answer_to(request_id)
 
     def end(self, reason: LinkEnded) -> None:
         """End the link; the first reason is the one that is told."""
@@ -178,7 +179,7 @@ class AgentLink:
         sinks, self._sinks = self._sinks, {}
         for sink in sinks.values():
             sink.on_given_back(reason)
-        self._template_checks.give_up()
+        self._questions.give_up()
 
     async def run(self, channel: FrameChannel) -> LinkEnded:
         """Carry frames until the link ends, and return why."""
@@ -251,8 +252,8 @@ class AgentLink:
                 self._on_condition(self)
             case HandedOver():
                 self._take_back(message)
-            case TemplateChecked(request_id, check):
-                self._template_checks.answered(request_id, check)
+            case Answered(request_id, answer):
+                self._questions.answered(request_id, answer)
             case Leaving():
                 self.record.leaving = True
                 logger.info("agent_leaving agent=%s reason=%r", self.record.id, message.reason)

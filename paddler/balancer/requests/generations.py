@@ -27,7 +27,7 @@ from paddler.balancer.requests.leasing import observed_slot
 from paddler.balancer.requests.observations import Observer, RequestOutcome
 from paddler.balancer.requests.progress import AgentWork, GenerationProgress, Pause
 from paddler.concurrency.mailbox import Mailbox
-from paddler.messages.generation import GenerationStarted, GenerationTask
+from paddler.messages.generation import GenerationOrder, GenerationStarted
 
 logger = logging.getLogger(__name__)
 
@@ -66,13 +66,13 @@ class Generations:
 
     async def run(
         self,
-        task: GenerationTask,
+        order: GenerationOrder,
         outbox: Mailbox[GenerationItem],
         *,
         request_id: str = "-",
         task_status: trio.TaskStatus[GenerationStart] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Run `task`, with its items going to `outbox`, which is closed at the end.
+        """Run `order`, with its items going to `outbox`, which is closed at the end.
 
         `request_id` is for the log. Reports `started` once a slot is leased;
         from then on failures are items. Cancelling it cancels the request at
@@ -86,7 +86,7 @@ class Generations:
         self._running.add(progress)
         try:
             self._refuse_if_embeddings_only()
-            await self._run_somewhere(task, progress, request_id, task_status)
+            await self._run_somewhere(order, progress, request_id, task_status)
         finally:
             self._running.discard(progress)
             progress.close()
@@ -102,16 +102,16 @@ class Generations:
 
     async def _run_somewhere(
         self,
-        task: GenerationTask,
+        order: GenerationOrder,
         progress: GenerationProgress,
         request_id: str,
         task_status: trio.TaskStatus[GenerationStart],
     ) -> None:
-        chain = chain_of(task)
+        chain = chain_of(order)
         hints = SlotHints(
             kind=RequestKind.GENERATION,
             chain=chain,
-            pin=pin_of(task.conversation_id) if task.conversation_id else None,
+            pin=pin_of(order.conversation_id) if order.conversation_id else None,
         )
         arrival: int | None = None
         n_fruitless = 0
@@ -126,7 +126,7 @@ class Generations:
                         continue
                     _note_lease(progress, link, request_id, task_status)
                     work = _LeasedWork(self._buffer.pool, lease, link.record.id, request_id)
-                    await self._run_here(task, progress, link, work, chain)
+                    await self._run_here(order, progress, link, work, chain)
                     if progress.has_tokens:
                         hints = dataclasses.replace(hints, state_version=lease.state_version)
             except DispatchError as error:
@@ -141,7 +141,7 @@ class Generations:
 
     async def _run_here(
         self,
-        task: GenerationTask,
+        order: GenerationOrder,
         progress: GenerationProgress,
         link: AgentLink,
         work: AgentWork,
@@ -149,7 +149,7 @@ class Generations:
     ) -> None:
         progress.begin(work)
         agent_request_id = link.generate(
-            task, progress, prefix_chain=list(chain.hashes), resume=progress.resume()
+            order, progress, prefix_chain=list(chain.hashes), resume=progress.resume()
         )
         try:
             await self._until_ended_or_silent(progress)

@@ -11,7 +11,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from paddler.agent.link.outbox import Outbox, OutboxClosed
+from paddler.agent.link.outbox import Outbox
+from paddler.concurrency.mailbox import MailboxClosed
 from paddler.messages.agents import ApplicationStatus
 from paddler.messages.generation import TokenClass, TokenEvent
 from paddler.messages.link import (
@@ -262,7 +263,7 @@ async def test_closed_outbox_is_taken_to_its_end() -> None:
     outbox.close()
     outbox.post_event(1, event("b"))
     assert len(await outbox.take()) == 1
-    with pytest.raises(OutboxClosed):
+    with pytest.raises(MailboxClosed):
         await outbox.take()
 
 
@@ -271,7 +272,7 @@ async def test_discarded_outbox_wakes_its_writer(autojump_clock: MockClock) -> N
     async with trio.open_nursery() as nursery:
 
         async def write() -> None:
-            with pytest.raises(OutboxClosed):
+            with pytest.raises(MailboxClosed):
                 await outbox.take()
 
         nursery.start_soon(write)

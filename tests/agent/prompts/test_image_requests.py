@@ -14,7 +14,7 @@ from paddler.messages.conversation import ContentPart, ImagePart, ImageUrl, Mess
 from paddler.messages.generation import (
     ConversationPrompt,
     GenerationFailure,
-    GenerationTask,
+    GenerationOrder,
     ImageTooLarge,
 )
 from paddler.messages.link import Resume
@@ -41,11 +41,11 @@ def uri(width: int = 20, height: int = 10) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def task(*parts: str) -> GenerationTask:
+def order(*parts: str) -> GenerationOrder:
     content: list[ContentPart] = [
         ImagePart(ImageUrl(part)) if ":" in part else TextPart(part) for part in parts
     ]
-    return GenerationTask(prompt=ConversationPrompt([Message("user", content)]))
+    return GenerationOrder(prompt=ConversationPrompt([Message("user", content)]))
 
 
 async def test_a_conversation_with_images_is_answered_and_billed(
@@ -56,7 +56,7 @@ async def test_a_conversation_with_images_is_answered_and_billed(
         status = await link.serve(state_of(projector=PROJECTOR, image_resize_to_fit=8))
         assert status.model is not None
         assert status.model.supports_images
-        await link.generate(1, task("look:".replace(":", ""), uri(), "and", uri(4, 4)))
+        await link.generate(1, order("look:".replace(":", ""), uri(), "and", uri(4, 4)))
         usage = (await link.done(1)).usage
         assert usage.input_image_tokens == 32
         assert usage.prompt_tokens == len("<user>lookand<assistant>") + 32
@@ -75,7 +75,7 @@ async def test_images_without_a_projection_are_not_supported(
         status = await link.serve(state_of())
         assert status.model is not None
         assert not status.model.supports_images
-        await link.generate(1, task(uri()))
+        await link.generate(1, order(uri()))
         assert (await link.failed(1)).failure is GenerationFailure.MULTIMODAL_NOT_SUPPORTED
 
 
@@ -88,9 +88,9 @@ async def test_images_that_cannot_be_decoded_end_the_request(
     async with running_agent() as agent:
         link = await agent.balancer.welcome()
         await link.serve(state_of(projector=PROJECTOR))
-        await link.generate(1, task("look", url))
+        await link.generate(1, order("look", url))
         assert (await link.failed(1)).failure is GenerationFailure.IMAGE_DECODING_FAILED
-        await link.generate(2, task("look", uri()))
+        await link.generate(2, order("look", uri()))
         await link.done(2)
 
 
@@ -100,7 +100,7 @@ async def test_an_image_larger_than_a_batch_says_both_sizes(
     async with running_agent() as agent:
         link = await agent.balancer.welcome()
         await link.serve(state_of(projector=PROJECTOR, n_batch=8))
-        await link.generate(1, task(uri()))
+        await link.generate(1, order(uri()))
         assert await link.ending(1) == ImageTooLarge(16, 8)
         projector = agent.engine.projector
         assert projector is not None
@@ -115,7 +115,7 @@ async def test_a_prompt_longer_than_the_context_is_refused_before_its_images_are
     async with running_agent() as agent:
         link = await agent.balancer.welcome()
         await link.serve(state_of(projector=PROJECTOR, context_size=40))
-        await link.generate(1, task("look " * 10, uri()))
+        await link.generate(1, order("look " * 10, uri()))
         assert (await link.refused(1)).code == 400
         projector = agent.engine.projector
         assert projector is not None
@@ -131,7 +131,7 @@ async def test_a_request_is_cancelled_while_its_image_is_encoded(
         projector = agent.engine.projector
         assert projector is not None
         projector.encode_s = 3600.0
-        await link.generate(1, task("look", uri()))
+        await link.generate(1, order("look", uri()))
         await trio.sleep(1)
         [prompt] = projector.prompts
         assert not prompt.closed
@@ -153,7 +153,7 @@ async def test_a_request_is_cancelled_while_its_image_is_decoded(
     async with running_agent(slots=1) as agent:
         link = await agent.balancer.welcome()
         await link.serve(state_of(projector=PROJECTOR))
-        await link.generate(1, task("look", uri()))
+        await link.generate(1, order("look", uri()))
         await trio.sleep(1)
         await link.cancel(1)
         await link.generate(2, "the only slot is free again")
@@ -168,7 +168,7 @@ async def test_a_conversation_with_images_goes_on_where_another_agent_left_it(
         link = await agent.balancer.welcome()
         await link.serve(state_of(projector=PROJECTOR))
         resume = Resume(token_ids=[ord("h"), ord("e")], n_sent_bytes=2)
-        await link.generate(1, task("look", uri()), resume)
+        await link.generate(1, order("look", uri()), resume)
         done = await link.done(1)
         assert link.text(1) == "llo"
         assert done.usage.input_image_tokens == 16
@@ -181,7 +181,7 @@ async def test_a_text_that_contains_the_marker_is_refused_beside_images(
     async with running_agent() as agent:
         link = await agent.balancer.welcome()
         await link.serve(state_of(projector=PROJECTOR))
-        await link.generate(1, task("<__media__>", uri()))
+        await link.generate(1, order("<__media__>", uri()))
         assert (await link.refused(1)).code == 400
 
 
@@ -191,7 +191,7 @@ async def test_another_image_size_does_not_reload(autojump_clock: trio.testing.M
         await link.serve(state_of(projector=PROJECTOR), version=1)
         await link.serve(state_of(projector=PROJECTOR, image_resize_to_fit=4), version=2)
         assert len(agent.backend.opened) == 1
-        await link.generate(1, task(uri()))
+        await link.generate(1, order(uri()))
         await link.done(1)
         projector = agent.engine.projector
         assert projector is not None

@@ -32,8 +32,8 @@ from paddler.messages.generation import (
     GenerationDone,
     GenerationFailed,
     GenerationFailure,
+    GenerationOrder,
     GenerationStarted,
-    GenerationTask,
     RawPrompt,
     TokenEvent,
     TokenPrompt,
@@ -68,10 +68,10 @@ async def serving(agent: Harness, **parameters: Any) -> StandInLink:
     return link
 
 
-async def failure_of(task: GenerationTask, **parameters: Any) -> GenerationFailed:
+async def failure_of(order: GenerationOrder, **parameters: Any) -> GenerationFailed:
     async with running_agent() as agent:
         link = await serving(agent, **parameters)
-        await link.generate(1, task)
+        await link.generate(1, order)
         failed = await link.failed(1)
         assert link.events(1) == [failed]
         assert agent.engine.requests == []
@@ -100,7 +100,7 @@ async def test_conversation_is_rendered_with_stops_and_checkpoints(
         link = await serving(agent)
         messages = [Message("system", "s"), Message("user", "a"), Message("user", "b")]
         prompt = ConversationPrompt(messages)
-        await link.generate(1, GenerationTask(prompt=prompt, stop=["STOP"]))
+        await link.generate(1, GenerationOrder(prompt=prompt, stop=["STOP"]))
         await link.done(1)
         request = agent.engine.requests[0]
         text = "".join(map(chr, request.prompt_tokens))
@@ -109,7 +109,7 @@ async def test_conversation_is_rendered_with_stops_and_checkpoints(
         assert list(request.checkpoints) == [9, 16]
         # Where a sequence can be cut anywhere, there is nothing to look for.
         agent.engine.facts = dataclasses.replace(agent.engine.facts, needs_checkpoints=False)
-        await link.generate(2, GenerationTask(prompt=prompt))
+        await link.generate(2, GenerationOrder(prompt=prompt))
         await link.done(2)
         assert not agent.engine.requests[1].checkpoints
 
@@ -118,8 +118,8 @@ async def test_sampling_of_the_request_lies_over_the_fleets(autojump_clock: Mock
     async with running_agent() as agent:
         link = await serving(agent, temperature=0.3, top_k=7, penalty_repeat=1.5)
         sampling = Sampling(temperature=0.0, seed=42, logit_bias={3: -1.0})
-        await link.generate(1, GenerationTask(prompt=RawPrompt("x"), sampling=sampling))
-        await link.generate(2, GenerationTask(prompt=RawPrompt("x")))
+        await link.generate(1, GenerationOrder(prompt=RawPrompt("x"), sampling=sampling))
+        await link.generate(2, GenerationOrder(prompt=RawPrompt("x")))
         await link.done(1)
         await link.done(2)
         first, second = (request.sampling for request in agent.engine.requests)
@@ -132,7 +132,7 @@ async def test_sampling_of_the_request_lies_over_the_fleets(autojump_clock: Mock
 async def test_max_tokens_is_cut_to_what_fits_the_context(autojump_clock: MockClock) -> None:
     async with running_agent() as agent:
         link = await serving(agent, context_size=10)
-        await link.generate(1, GenerationTask(prompt=RawPrompt("1234567"), max_tokens=100))
+        await link.generate(1, GenerationOrder(prompt=RawPrompt("1234567"), max_tokens=100))
         done = await link.done(1)
         assert link.text(1) == "hel"
         assert done.finish_reason is FinishReason.MAX_TOKENS
@@ -151,9 +151,9 @@ async def test_too_long_a_prompt_is_refused_with_both_lengths(autojump_clock: Mo
 async def test_token_prompt_is_checked_against_the_vocabulary(autojump_clock: MockClock) -> None:
     async with running_agent() as agent:
         link = await serving(agent)
-        await link.generate(1, GenerationTask(prompt=TokenPrompt([65, 66])))
-        await link.generate(2, GenerationTask(prompt=TokenPrompt([0x110000])))
-        await link.generate(3, GenerationTask(prompt=TokenPrompt([])))
+        await link.generate(1, GenerationOrder(prompt=TokenPrompt([65, 66])))
+        await link.generate(2, GenerationOrder(prompt=TokenPrompt([0x110000])))
+        await link.generate(3, GenerationOrder(prompt=TokenPrompt([])))
         await link.done(1)
         assert agent.engine.requests[0].prompt_tokens == [65, 66]
         assert (await link.refused(2)).code == 400
@@ -162,46 +162,46 @@ async def test_token_prompt_is_checked_against_the_vocabulary(autojump_clock: Mo
 
 async def test_grammar_beside_thinking_is_refused(autojump_clock: MockClock) -> None:
     grammar = GbnfGrammar("root ::= [a]", "root")
-    task = GenerationTask(prompt=conversation(enable_thinking=True), grammar=grammar)
-    failed = await failure_of(task)
+    order = GenerationOrder(prompt=conversation(enable_thinking=True), grammar=grammar)
+    failed = await failure_of(order)
     assert failed.failure is GenerationFailure.GRAMMAR_INCOMPATIBLE_WITH_THINKING
 
 
 async def test_grammar_without_its_root_is_refused(autojump_clock: MockClock) -> None:
-    task = GenerationTask(prompt=RawPrompt("x"), grammar=GbnfGrammar("a ::= [a]", "root"))
-    failed = await failure_of(task)
+    order = GenerationOrder(prompt=RawPrompt("x"), grammar=GbnfGrammar("a ::= [a]", "root"))
+    failed = await failure_of(order)
     assert failed.failure is GenerationFailure.GRAMMAR_INITIALIZATION_FAILED
 
 
 async def test_schema_that_no_grammar_can_be_made_of_is_refused(autojump_clock: MockClock) -> None:
-    task = GenerationTask(prompt=conversation(), grammar=JsonSchemaGrammar("{"))
-    failed = await failure_of(task)
+    order = GenerationOrder(prompt=conversation(), grammar=JsonSchemaGrammar("{"))
+    failed = await failure_of(order)
     assert failed.failure is GenerationFailure.GRAMMAR_SYNTAX_ERROR
 
 
 async def test_image_without_projector_is_refused(autojump_clock: MockClock) -> None:
     image = ImagePart(ImageUrl("data:image/png;base64,"))
     prompt = ConversationPrompt([Message("user", [image])])
-    failed = await failure_of(GenerationTask(prompt=prompt))
+    failed = await failure_of(GenerationOrder(prompt=prompt))
     assert failed.failure is GenerationFailure.MULTIMODAL_NOT_SUPPORTED
 
 
 async def test_tool_whose_parameters_are_no_schema_is_refused() -> None:
     # Schemas are judged in a thread: real clock.
     tool = ToolDefinition(name="t", parameters={"type": "no such type"})
-    failed = await failure_of(GenerationTask(prompt=conversation(tools=[tool])))
+    failed = await failure_of(GenerationOrder(prompt=conversation(tools=[tool])))
     assert failed.failure is GenerationFailure.TOOL_SCHEMA_INVALID
     assert "`t`" in failed.message
 
 
 async def test_conversation_the_template_refuses_is_an_error(autojump_clock: MockClock) -> None:
     prompt = ConversationPrompt([Message("unheard-of", "x")])
-    failed = await failure_of(GenerationTask(prompt=prompt))
+    failed = await failure_of(GenerationOrder(prompt=prompt))
     assert failed.failure is GenerationFailure.CHAT_TEMPLATE_ERROR
 
 
 async def test_conversation_with_a_broken_template_is_an_error(autojump_clock: MockClock) -> None:
-    failed = await failure_of(GenerationTask(prompt=conversation()), template="broken")
+    failed = await failure_of(GenerationOrder(prompt=conversation()), template="broken")
     assert failed.failure is GenerationFailure.CHAT_TEMPLATE_ERROR
     assert "unexpected end" in failed.message
 
@@ -211,7 +211,7 @@ async def test_conversation_without_a_template_is_an_error_and_raw_prompts_work(
 ) -> None:
     async with running_agent({"model.gguf": ModelScript(chat_template=None)}) as agent:
         link = await serving(agent)
-        await link.generate(1, GenerationTask(prompt=conversation()))
+        await link.generate(1, GenerationOrder(prompt=conversation()))
         failed = await link.failed(1)
         assert failed.failure is GenerationFailure.CHAT_TEMPLATE_ERROR
         await link.generate(2, "x")
@@ -242,7 +242,7 @@ async def test_own_grammar_rules_over_the_tools(
     async with running_agent() as agent:
         link = await serving(agent)
         prompt = conversation(tools=[WEATHER])
-        await link.generate(1, GenerationTask(prompt=prompt, grammar=grammar))
+        await link.generate(1, GenerationOrder(prompt=prompt, grammar=grammar))
         await link.done(1)
         constraint = agent.engine.requests[0].grammar
         assert constraint is not None
@@ -253,8 +253,8 @@ async def test_own_grammar_rules_over_the_tools(
 async def test_schema_for_a_raw_prompt_becomes_a_grammar(autojump_clock: MockClock) -> None:
     async with running_agent() as agent:
         link = await serving(agent)
-        task = GenerationTask(prompt=RawPrompt("x"), grammar=JsonSchemaGrammar("{}"))
-        await link.generate(1, task)
+        order = GenerationOrder(prompt=RawPrompt("x"), grammar=JsonSchemaGrammar("{}"))
+        await link.generate(1, order)
         await link.done(1)
         constraint = agent.engine.requests[0].grammar
         assert constraint == GrammarConstraint(text="root ::= {}")
@@ -276,7 +276,7 @@ async def test_tool_calls_are_parsed_before_the_end(reply: str, expected: type |
     async with running_agent({"model.gguf": script}) as agent:
         link = await serving(agent)
         prompt = conversation(tools=[WEATHER])
-        await link.generate(1, GenerationTask(prompt=prompt, parse_tool_calls=True))
+        await link.generate(1, GenerationOrder(prompt=prompt, parse_tool_calls=True))
         done = await link.done(1)
         events = link.events(1)
         between = [
@@ -295,12 +295,12 @@ async def test_tool_calls_are_told_while_they_are_written_if_asked_for(
     script = ModelScript(reply=reply, token_class=TokenClass.TOOL_CALL, token_interval_s=0.0)
     async with running_agent({"model.gguf": script}) as agent:
         link = await serving(agent)
-        task = GenerationTask(
+        order = GenerationOrder(
             prompt=conversation(tools=[WEATHER]), parse_tool_calls=True, stream_tool_calls=True
         )
         begun = [ord(character) for character in reply[:30]]
         for request_id, resume in enumerate([None, Resume(token_ids=begun, n_sent_bytes=30)], 1):
-            await link.generate(request_id, task, resume=resume)
+            await link.generate(request_id, order, resume=resume)
             await link.done(request_id)
             events = link.events(request_id)
             deltas = [event for event in events if isinstance(event, ToolCallDelta)]
@@ -361,7 +361,7 @@ async def test_resumed_generation_continues_after_what_was_sent(autojump_clock: 
     async with running_agent() as agent:
         link = await serving(agent)
         resume = Resume(token_ids=[ord(c) for c in "hel"], n_sent_bytes=2)
-        await link.generate(1, GenerationTask(prompt=RawPrompt("x"), max_tokens=4), resume)
+        await link.generate(1, GenerationOrder(prompt=RawPrompt("x"), max_tokens=4), resume)
         done = await link.done(1)
         assert link.text(1) == "ll"
         assert done.usage.content_tokens == 4

@@ -11,7 +11,7 @@ from paddler.balancer.dispatch.requests import RequestKind
 from paddler.balancer.state_database.errors import DatabaseUnusable
 from paddler.concurrency.mailbox import Mailbox
 from paddler.messages.agents import ApplicationStatus, ModelIssue
-from paddler.messages.generation import GenerationTask, RawPrompt
+from paddler.messages.generation import GenerationOrder, RawPrompt
 from paddler.messages.link import ApplyState
 from paddler.messages.state import ApplicableState, ChatTemplate, DesiredState
 from tests.balancer.core import Core, desired_state, open_core
@@ -118,8 +118,8 @@ async def test_single_agent_swaps_while_requests_wait(autojump_clock: MockClock)
         await core.states.put(GOOD)
         await wait_all_tasks_blocked()
         assert n_serving(core) == 0
-        task = GenerationTask(prompt=RawPrompt("x"))
-        nursery.start_soon(core.generations.run, task, Mailbox(10))
+        order = GenerationOrder(prompt=RawPrompt("x"))
+        nursery.start_soon(core.generations.run, order, Mailbox(10))
         await wait_all_tasks_blocked()
         assert core.buffer.waiting.value == 1
         await agent.report(applied_version=version_of(applicable(GOOD)))

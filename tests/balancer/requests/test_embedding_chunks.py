@@ -20,7 +20,7 @@ from paddler.balancer.requests.items import (
     EmbeddingStart,
     GenerationError,
 )
-from paddler.concurrency.mailbox import Mailbox, MailboxClosed
+from paddler.concurrency.mailbox import Mailbox
 from paddler.messages.embeddings import (
     DocumentEmbedding,
     DocumentFailed,
@@ -62,12 +62,7 @@ async def answer_all(agent: ScriptedAgent) -> None:
 
 
 async def collect(outbox: Mailbox[EmbeddingItem]) -> list[EmbeddingItem]:
-    items: list[EmbeddingItem] = []
-    while True:
-        try:
-            items.extend(await outbox.take())
-        except MailboxClosed:
-            return items
+    return [item async for items in outbox for item in items]
 
 
 def answered(items: list[EmbeddingItem]) -> Counter[str]:

@@ -15,13 +15,13 @@ from paddler.balancer.requests.errors import (
     ShuttingDown,
 )
 from paddler.balancer.requests.items import GenerationError, GenerationItem, GenerationStart
-from paddler.concurrency.mailbox import Mailbox, MailboxClosed
+from paddler.concurrency.mailbox import Mailbox
 from paddler.messages.generation import (
     GenerationFailed,
     GenerationFailure,
+    GenerationOrder,
     GenerationRefused,
     GenerationStarted,
-    GenerationTask,
     RawPrompt,
     TokenClass,
     TokenEvent,
@@ -38,7 +38,7 @@ from tests.support.scripted_agents import (
     token,
 )
 
-TASK = GenerationTask(prompt=RawPrompt("Once"), max_tokens=10)
+ORDER = GenerationOrder(prompt=RawPrompt("Once"), max_tokens=10)
 
 
 @dataclasses.dataclass
@@ -51,12 +51,7 @@ class Client:
 
     async def rest(self) -> list[GenerationItem]:
         """Everything until the outbox is closed."""
-        items: list[GenerationItem] = []
-        while True:
-            try:
-                items.extend(await self.outbox.take())
-            except MailboxClosed:
-                return items
+        return [item async for items in self.outbox for item in items]
 
 
 async def ask(nursery: trio.Nursery, core: Core, capacity: int = 1000) -> Client:
@@ -65,7 +60,7 @@ async def ask(nursery: trio.Nursery, core: Core, capacity: int = 1000) -> Client
 
     async def run(*, task_status: trio.TaskStatus[GenerationStart]) -> None:
         with client.scope:
-            await core.generations.run(TASK, client.outbox, task_status=task_status)
+            await core.generations.run(ORDER, client.outbox, task_status=task_status)
 
     client.start = await nursery.start(run)
     return client
@@ -79,7 +74,7 @@ async def test_tokens_arrive_in_order_and_the_outbox_closes(autojump_clock: Mock
     ):
         client = await ask(nursery, core)
         request = await agent.next_generate()
-        assert request.task == TASK
+        assert request.order == ORDER
         assert request.resume is None
         started = GenerationStarted(0, 5, 2)
         await agent.events(request.request_id, started, token("a", 1))
@@ -335,12 +330,12 @@ async def test_errors_before_a_slot_are_raised(autojump_clock: MockClock) -> Non
 
         async def wait_in_vain() -> None:
             with pytest.raises(BufferTimeout):
-                await core.generations.run(TASK, Mailbox(1))
+                await core.generations.run(ORDER, Mailbox(1))
 
         nursery.start_soon(wait_in_vain)
         await wait_all_tasks_blocked()
         with pytest.raises(BufferFull):
-            await core.generations.run(TASK, Mailbox(1))
+            await core.generations.run(ORDER, Mailbox(1))
 
 
 async def test_embeddings_only_model_does_not_generate(autojump_clock: MockClock) -> None:
@@ -354,7 +349,7 @@ async def test_embeddings_only_model_does_not_generate(autojump_clock: MockClock
         await wait_all_tasks_blocked()
         assert core.fleet.generation_possible.value is False
         with pytest.raises(GenerationNotSupported):
-            await core.generations.run(TASK, Mailbox(1))
+            await core.generations.run(ORDER, Mailbox(1))
         nursery.cancel_scope.cancel()
 
 
@@ -370,7 +365,7 @@ async def test_shutting_down_tells_running_and_waiting_requests(
 
         async def wait_in_vain() -> None:
             with pytest.raises(ShuttingDown):
-                await core.generations.run(TASK, Mailbox(1))
+                await core.generations.run(ORDER, Mailbox(1))
 
         nursery.start_soon(wait_in_vain)
         await wait_all_tasks_blocked()
@@ -379,7 +374,7 @@ async def test_shutting_down_tells_running_and_waiting_requests(
         assert isinstance(item, GenerationError)
         assert item.code == 503
         with pytest.raises(ShuttingDown):
-            await core.generations.run(TASK, Mailbox(1))
+            await core.generations.run(ORDER, Mailbox(1))
 
 
 async def test_generation_never_goes_on_under_another_state(autojump_clock: MockClock) -> None:

@@ -12,7 +12,7 @@ from paddler.balancer.dispatch.routing.cost_router import CostRouter
 from paddler.balancer.requests.items import GenerationItem, GenerationStart
 from paddler.concurrency.mailbox import Mailbox
 from paddler.messages.conversation import Message
-from paddler.messages.generation import ConversationPrompt, GenerationStarted, GenerationTask
+from paddler.messages.generation import ConversationPrompt, GenerationOrder, GenerationStarted
 from paddler.messages.link import CacheReport, Generate
 from tests.balancer.core import Core, desired_state, open_core
 from tests.support.scripted_agents import ScriptedAgent, connected, done, hello, token
@@ -20,9 +20,9 @@ from tests.support.scripted_agents import ScriptedAgent, connected, done, hello,
 SYSTEM = Message("system", "You are an assistant. " * 200)
 
 
-def turn(name: str, n_turns: int) -> GenerationTask:
+def turn(name: str, n_turns: int) -> GenerationOrder:
     said = [Message("user", f"{name} says {number} " * 500) for number in range(n_turns)]
-    return GenerationTask(prompt=ConversationPrompt([SYSTEM, *said]))
+    return GenerationOrder(prompt=ConversationPrompt([SYSTEM, *said]))
 
 
 async def answer(agent: ScriptedAgent) -> None:
@@ -31,7 +31,7 @@ async def answer(agent: ScriptedAgent) -> None:
     known: set[int] = set()
     while True:
         request = await agent.next(Generate)
-        chain = chain_of(request.task)
+        chain = chain_of(request.order)
         cached = [
             end for link, end in zip(chain.hashes, chain.ends_bytes, strict=True) if link in known
         ]
@@ -43,10 +43,10 @@ async def answer(agent: ScriptedAgent) -> None:
         await agent.events(request.request_id, token("ok", 1), done())
 
 
-async def served_by(core: Core, task: GenerationTask) -> str | None:
+async def served_by(core: Core, order: GenerationOrder) -> str | None:
     async with trio.open_nursery() as nursery:
         outbox: Mailbox[GenerationItem] = Mailbox(100)
-        start: GenerationStart = await nursery.start(core.generations.run, task, outbox)
+        start: GenerationStart = await nursery.start(core.generations.run, order, outbox)
     await wait_all_tasks_blocked()
     return start.agent_name
 
@@ -75,10 +75,10 @@ async def test_request_carries_the_chain_of_its_prompt(autojump_clock: MockClock
         connected(core.fleet, hello()) as [agent],
         trio.open_nursery() as nursery,
     ):
-        task = turn("a", 2)
-        nursery.start_soon(core.generations.run, task, Mailbox[GenerationItem](100))
+        order = turn("a", 2)
+        nursery.start_soon(core.generations.run, order, Mailbox[GenerationItem](100))
         request = await agent.next(Generate)
-        assert request.prefix_chain == list(chain_of(task).hashes)
+        assert request.prefix_chain == list(chain_of(order).hashes)
         nursery.cancel_scope.cancel()
 
 

@@ -5,7 +5,7 @@ business.
 
 - `service`: the routes.
 - `socket`: many requests over one WebSocket.
-- `translation`: public requests to `GenerationTask`.
+- `translation`: public requests to `GenerationOrder`.
 - `ndjson`: events and errors to public JSON.
 - `embedding_json`: the same for embeddings.
 """

@@ -27,8 +27,8 @@ from paddler.balancer.services.inference.embedding_json import EmbeddingEncoder
 from paddler.balancer.services.inference.limits import DEFAULT_INFERENCE_LIMITS, InferenceLimits
 from paddler.balancer.services.inference.ndjson import GenerationEncoder, error_envelope
 from paddler.balancer.services.inference.socket import InferenceSocket
-from paddler.balancer.services.inference.translation import GenerationRequest, generation_task
-from paddler.concurrency.mailbox import Mailbox, MailboxClosed
+from paddler.balancer.services.inference.translation import GenerationRequest, generation_order
+from paddler.concurrency.mailbox import Mailbox
 from paddler.messages.decoding import decode_json
 from paddler.messages.embeddings import GenerateEmbeddingBatch
 from paddler.messages.inference import ContinueFromConversationHistory, ContinueFromRawPrompt
@@ -86,19 +86,15 @@ class InferenceService:
         return await self._generate(request, asked)
 
     async def _generate(self, request: EdgeRequest, asked: GenerationRequest) -> StreamedAnswer:
-        task = generation_task(asked, self.limits)
+        order = generation_order(asked, self.limits)
         outbox: Mailbox[GenerationItem] = Mailbox(self.limits.max_waiting_items)
         request_id = self.make_request_id()
         run = functools.partial(self.generations.run, request_id=request_id)
-        start: GenerationStart = await request.nursery.start(run, task, outbox)
+        start: GenerationStart = await request.nursery.start(run, order, outbox)
         encoder = GenerationEncoder(request_id, start, include_timings=bool(asked.include_timings))
 
         async def write(send: SendChunk) -> None:
-            while True:
-                try:
-                    items = await outbox.take()
-                except MailboxClosed:
-                    return
+            async for items in outbox:
                 await send_lines(send, encoder.encode(items))
 
         return StreamedAnswer(write=write)
@@ -112,11 +108,7 @@ class InferenceService:
         encoder = EmbeddingEncoder(request_id, batch.normalization_method)
 
         async def write(send: SendChunk) -> None:
-            while True:
-                try:
-                    items = await outbox.take()
-                except MailboxClosed:
-                    break
+            async for items in outbox:
                 await send_lines(send, encoder.encode(items))
             if not encoder.is_failed:
                 await send_lines(send, [encoder.done()])

@@ -1,7 +1,7 @@
 """The inference socket: many requests over one WebSocket.
 
 A socket's nursery holds its reader, its writer, a watcher of the fleet, and
-one task per request; when the socket closes, half closes or falls silent, all
+one order per request; when the socket closes, half closes or falls silent, all
 of them end and their slots are free. Only the writer sends, so that a request
 that is cancelled never leaves half a frame behind.
 """
@@ -27,8 +27,8 @@ from paddler.balancer.services.inference.socket_frames import (
     decode_frame,
     readable_request_id,
 )
-from paddler.balancer.services.inference.translation import generation_task
-from paddler.concurrency.mailbox import Mailbox, MailboxClosed
+from paddler.balancer.services.inference.translation import generation_order
+from paddler.concurrency.mailbox import Mailbox
 from paddler.messages.decoding import MalformedMessage
 
 logger = logging.getLogger(__name__)
@@ -134,21 +134,17 @@ class InferenceSocket:
         asked = request.request.asked
         async with trio.open_nursery() as nursery:
             try:
-                task = generation_task(asked, self._limits)
+                order = generation_order(asked, self._limits)
                 run = functools.partial(self._generations.run, request_id=request.id)
-                start: GenerationStart = await nursery.start(run, task, outbox)
+                start: GenerationStart = await nursery.start(run, order, outbox)
             except Exception as error:  # the request's boundary: converted, logged if unknown
                 await self._frames_in.send([self._refusal(request.id, error)])
                 return
             encoder = GenerationEncoder(
                 request.id, start, include_timings=bool(asked.include_timings)
             )
-            while True:
-                try:
-                    frames = encoder.encode(await outbox.take())
-                except MailboxClosed:
-                    return
-                if frames:
+            async for items in outbox:
+                if frames := encoder.encode(items):
                     await self._frames_in.send(frames)
 
     def _refusal(self, request_id: str, error: Exception) -> bytes:

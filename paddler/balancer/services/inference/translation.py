@@ -7,21 +7,21 @@ import msgspec
 from paddler.balancer.services.inference.limits import InferenceLimits
 from paddler.messages.conversation import ImagePart, Message, Tool, ToolDefinition
 from paddler.messages.decoding import MalformedMessage
-from paddler.messages.generation import ConversationPrompt, GenerationTask, RawPrompt
+from paddler.messages.generation import ConversationPrompt, GenerationOrder, RawPrompt
 from paddler.messages.inference import ContinueFromConversationHistory, ContinueFromRawPrompt
 from paddler.messages.sampling import Sampling
 
 GenerationRequest = ContinueFromRawPrompt | ContinueFromConversationHistory
 
 
-def generation_task(request: GenerationRequest, limits: InferenceLimits) -> GenerationTask:
-    """The task that `request` describes.
+def generation_order(request: GenerationRequest, limits: InferenceLimits) -> GenerationOrder:
+    """The order that `request` describes.
 
     Raises:
         MalformedMessage: More tools or images than allowed.
     """
     if isinstance(request, ContinueFromRawPrompt):
-        return GenerationTask(
+        return GenerationOrder(
             prompt=RawPrompt(request.raw_prompt),
             max_tokens=request.max_tokens,
             grammar=request.grammar,
@@ -29,7 +29,7 @@ def generation_task(request: GenerationRequest, limits: InferenceLimits) -> Gene
             stop=request.stop or [],
             conversation_id=request.conversation_id,
         )
-    return GenerationTask(
+    return GenerationOrder(
         prompt=_conversation_prompt(request, limits),
         max_tokens=request.max_tokens,
         grammar=request.grammar,

@@ -33,7 +33,7 @@ from paddler.balancer.services.management.dashboard import Dashboard, model_deta
 from paddler.balancer.services.management.event_streams import event_stream
 from paddler.messages.agents import BufferedRequestsSnapshot
 from paddler.messages.decoding import decode_json
-from paddler.messages.link import MAX_FRAME_BYTES
+from paddler.messages.link import MAX_FRAME_BYTES, CheckTemplate
 from paddler.messages.state import decode_desired_state
 from paddler.messages.templates import TemplateSource
 
@@ -133,10 +133,10 @@ class ManagementService:
     async def _check_template(self, request: EdgeRequest) -> Answer:
         source = decode_json(request.content, TemplateSource).content
         with trio.move_on_after(TEMPLATE_CHECK_S):
-            check = await self.fleet.check_template(source)
-            if check is None:
+            answer = await self.fleet.ask_any(CheckTemplate(source))
+            if answer is None:
                 return error_answer(503, "no agent is connected that could try the template")
-            return json_answer(check)
+            return json_answer(answer.check)
         return error_answer(504, f"no agent tried the template within {TEMPLATE_CHECK_S:g} s")
 
     async def _template_override(self, request: EdgeRequest, agent_id: str) -> Answer:

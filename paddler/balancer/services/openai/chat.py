@@ -10,7 +10,7 @@ from typing_extensions import override
 from paddler.balancer.http_edge.handlers import EdgeRequest
 from paddler.balancer.http_edge.streaming import AnyAnswer
 from paddler.balancer.requests.items import GenerationItem
-from paddler.balancer.services.openai.chat_request import ChatRequest, chat_task
+from paddler.balancer.services.openai.chat_request import ChatRequest, chat_order
 from paddler.balancer.services.openai.errors import OpenAiError
 from paddler.balancer.services.openai.generating import (
     AnswerWriter,
@@ -35,7 +35,7 @@ SYSTEM_FINGERPRINT = f"paddler-{paddler_version()}"
 async def chat_completions(context: OpenAiContext, request: EdgeRequest) -> AnyAnswer:
     """Answer POST `/v1/chat/completions`."""
     asked = decode_json(request.content, ChatRequest)
-    task = chat_task(asked, context.limits)
+    order = chat_order(asked, context.limits)
     answer_id = f"chatcmpl-{context.make_suffix()}"
     created = context.now()
     n_choices = asked.n or 1
@@ -47,7 +47,7 @@ async def chat_completions(context: OpenAiContext, request: EdgeRequest) -> AnyA
             created=created,
             model=model,
             n_choices=n_choices,
-            with_logprobs=task.n_logprobs is not None,
+            with_logprobs=order.n_logprobs is not None,
             include_usage=include_usage,
         )
 
@@ -55,7 +55,7 @@ async def chat_completions(context: OpenAiContext, request: EdgeRequest) -> AnyA
         context,
         request,
         Asked(
-            tasks=seeded_choices(task, n_choices),
+            orders=seeded_choices(order, n_choices),
             model=asked.model,
             is_stream=bool(asked.stream),
             share_prompt=True,

@@ -1,4 +1,4 @@
-"""Requests of `/v1/chat/completions`, and the task that one describes.
+"""Requests of `/v1/chat/completions`, and the order that one describes.
 
 Fields nobody here knows are ignored: OpenAI's own clients send more than
 servers understand.
@@ -37,7 +37,7 @@ from paddler.messages.conversation import (
     RequestedToolCall,
     TextPart,
 )
-from paddler.messages.generation import ConversationPrompt, GenerationTask
+from paddler.messages.generation import ConversationPrompt, GenerationOrder
 from paddler.messages.grammar import GbnfGrammar, Grammar, JsonSchemaGrammar
 
 
@@ -132,8 +132,8 @@ class ChatRequest(SamplingParameters, frozen=True, kw_only=True):
     add_generation_prompt: bool | None = None
 
 
-def chat_task(request: ChatRequest, limits: OpenAiLimits) -> GenerationTask:
-    """The task that `request` describes, for each of its choices.
+def chat_order(request: ChatRequest, limits: OpenAiLimits) -> GenerationOrder:
+    """The order that `request` describes, for each of its choices.
 
     Raises:
         BadRequest: It contradicts itself, or asks for more than is allowed.
@@ -155,7 +155,7 @@ def chat_task(request: ChatRequest, limits: OpenAiLimits) -> GenerationTask:
         if request.max_completion_tokens is not None
         else request.max_tokens
     )
-    return conversation_task(
+    return conversation_order(
         request,
         messages=messages,
         plan=plan,
@@ -168,7 +168,7 @@ def chat_task(request: ChatRequest, limits: OpenAiLimits) -> GenerationTask:
     )
 
 
-def conversation_task(
+def conversation_order(
     request: SamplingParameters,
     *,
     messages: list[Message],
@@ -179,8 +179,8 @@ def conversation_task(
     n_logprobs: int | None,
     template_arguments: Mapping[str, object],
     add_generation_prompt: bool = True,
-) -> GenerationTask:
-    """A task of chat completions or responses.
+) -> GenerationOrder:
+    """An order of chat completions or responses.
 
     The model thinks if its template knows how to, unless the request says
     otherwise or a grammar has to hold from the first token on.
@@ -196,7 +196,7 @@ def conversation_task(
     thinks = template_arguments.get("enable_thinking", reasoning_effort != "none") is not False
     if reasoning_effort is not None:
         arguments.setdefault("reasoning_effort", msgspec.json.encode(reasoning_effort).decode())
-    return GenerationTask(
+    return GenerationOrder(
         prompt=ConversationPrompt(
             messages=messages,
             add_generation_prompt=add_generation_prompt,

@@ -28,8 +28,8 @@ from paddler.balancer.services.openai.errors import failure
 from paddler.concurrency.mailbox import Mailbox, MailboxClosed, MailboxFull
 from paddler.messages.generation import (
     GenerationFailed,
+    GenerationOrder,
     GenerationStarted,
-    GenerationTask,
     ImageTooLarge,
 )
 
@@ -45,38 +45,38 @@ class GenerationRunner:
 
 
 class Choices:
-    """Runs one generation per task.
+    """Runs one generation per order.
 
     Args:
         runner: Runs generations.
-        tasks: One per choice.
+        orders: One per choice.
         nursery: The request's own.
         request_id: For the log.
-        share_prompt: All tasks have the same prompt.
+        share_prompt: All orders have the same prompt.
     """
 
     def __init__(
         self,
         runner: GenerationRunner,
-        tasks: Sequence[GenerationTask],
+        orders: Sequence[GenerationOrder],
         nursery: trio.Nursery,
         *,
         request_id: str,
         share_prompt: bool,
     ) -> None:
         self._runner = runner
-        self._tasks = tasks
+        self._orders = orders
         self._nursery = nursery
         self._request_id = request_id
         self._share_prompt = share_prompt
-        self._is_single = len(tasks) == 1
+        self._is_single = len(orders) == 1
         self._single: Mailbox[GenerationItem] = Mailbox(runner.capacity)
         # Room for one more item of each, which says how it ended.
-        self._shared: Mailbox[tuple[int, GenerationItem]] = Mailbox(runner.capacity + len(tasks))
+        self._shared: Mailbox[tuple[int, GenerationItem]] = Mailbox(runner.capacity + len(orders))
         self._first_token = trio.Event()
         self._next_end = trio.Event()
         self._leases: set[_Lease] = set()
-        self._n_left = len(tasks)
+        self._n_left = len(orders)
         self._taken: list[ChoiceItems] = []
 
     async def begin(self) -> GenerationStart:
@@ -89,7 +89,7 @@ class Choices:
         outbox = self._single if self._is_single else self._outbox(0)
         run = functools.partial(self._runner.generations.run, request_id=self._request_id)
         if self._is_single:
-            start: GenerationStart = await self._nursery.start(run, self._tasks[0], outbox)
+            start: GenerationStart = await self._nursery.start(run, self._orders[0], outbox)
         else:
             start = await self._nursery.start(self._run_first, outbox)
             self._nursery.start_soon(self._start_others)
@@ -133,7 +133,7 @@ class Choices:
         lease = _Lease(self._leases, task_status)
         try:
             await self._runner.generations.run(
-                self._tasks[0], outbox, request_id=self._request_id, task_status=lease
+                self._orders[0], outbox, request_id=self._request_id, task_status=lease
             )
         finally:
             lease.end()
@@ -142,7 +142,7 @@ class Choices:
     async def _start_others(self) -> None:
         if self._share_prompt:
             await self._first_token.wait()
-        for index in range(1, len(self._tasks)):
+        for index in range(1, len(self._orders)):
             self._nursery.start_soon(self._run_other, index)
 
     async def _run_other(self, index: int) -> None:
@@ -152,7 +152,7 @@ class Choices:
             lease = _Lease(self._leases, trio.TASK_STATUS_IGNORED)
             try:
                 await self._runner.generations.run(
-                    self._tasks[index],
+                    self._orders[index],
                     self._outbox(index),
                     request_id=request_id,
                     task_status=lease,

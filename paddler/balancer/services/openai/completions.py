@@ -33,7 +33,7 @@ from paddler.balancer.services.openai.sse import DONE, data_event
 from paddler.balancer.services.openai.usage import UsageTotal
 from paddler.messages.decoding import decode_json
 from paddler.messages.generation import (
-    GenerationTask,
+    GenerationOrder,
     InfillPrompt,
     RawPrompt,
     TokenLogprobs,
@@ -92,14 +92,14 @@ async def completions(context: OpenAiContext, request: EdgeRequest) -> AnyAnswer
             include_usage=include_usage,
         )
 
-    tasks = [
-        choice for prompt in prompts for choice in seeded_choices(_task(asked, prompt), n_choices)
+    orders = [
+        choice for prompt in prompts for choice in seeded_choices(_order(asked, prompt), n_choices)
     ]
     return await generate(
         context,
         request,
         Asked(
-            tasks=tasks,
+            orders=orders,
             model=asked.model,
             is_stream=bool(asked.stream),
             share_prompt=len(prompts) == 1,
@@ -160,11 +160,11 @@ def _check(
         raise BadRequest(message, param="echo", code="unsupported_parameter")
 
 
-def _task(asked: CompletionRequest, prompt: RawPrompt | TokenPrompt) -> GenerationTask:
+def _order(asked: CompletionRequest, prompt: RawPrompt | TokenPrompt) -> GenerationOrder:
     asked_of_model: RawPrompt | TokenPrompt | InfillPrompt = prompt
     if asked.suffix and isinstance(prompt, RawPrompt):
         asked_of_model = InfillPrompt(prompt.text, asked.suffix)
-    return GenerationTask(
+    return GenerationOrder(
         prompt=asked_of_model,
         max_tokens=asked.max_tokens or DEFAULT_MAX_TOKENS,
         grammar=GbnfGrammar(grammar=asked.grammar, root="root") if asked.grammar else None,

@@ -22,7 +22,7 @@ from paddler.balancer.requests.items import (
 from paddler.balancer.services.openai.errors import BadRequest, OpenAiError, failure
 from paddler.balancer.services.openai.generating import OpenAiContext
 from paddler.balancer.services.openai.served_models import served_models
-from paddler.concurrency.mailbox import Mailbox, MailboxClosed
+from paddler.concurrency.mailbox import Mailbox
 from paddler.messages.decoding import decode_json
 from paddler.messages.embeddings import (
     DocumentEmbedding,
@@ -111,11 +111,7 @@ def _texts(asked: EmbeddingRequest, max_documents: int) -> list[str]:
 async def _gather(outbox: Mailbox[EmbeddingItem], n_documents: int) -> list[DocumentEmbedding]:
     """The embeddings of all documents, in their order."""
     found: dict[int, DocumentEmbedding] = {}
-    while True:
-        try:
-            items = await outbox.take()
-        except MailboxClosed:
-            break
+    async for items in outbox:
         for item in items:
             document = _document(item)
             found[int(document.document_id)] = document

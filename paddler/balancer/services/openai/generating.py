@@ -1,4 +1,4 @@
-"""From a request's tasks to an answer: what all endpoints that generate share.
+"""From a request's orders to an answer: what all endpoints that generate share.
 
 An endpoint says what its answer looks like with an `AnswerWriter`; streamed or
 not, the same items go through it. Nothing is sent before the first choice has
@@ -29,7 +29,7 @@ from paddler.balancer.services.openai.errors import OpenAiError
 from paddler.balancer.services.openai.limits import OpenAiLimits
 from paddler.balancer.services.openai.served_models import check_model, served_by
 from paddler.balancer.services.openai.sse import STREAM_HEADERS
-from paddler.messages.generation import GenerationTask
+from paddler.messages.generation import GenerationOrder
 
 logger = logging.getLogger(__name__)
 
@@ -94,9 +94,9 @@ class AnswerWriter(ABC):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A request, ready to be run; `share_prompt`: all tasks have the same prompt."""
+    """A request, ready to be run; `share_prompt`: all orders have the same prompt."""
 
-    tasks: Sequence[GenerationTask]
+    orders: Sequence[GenerationOrder]
     model: str | None
     is_stream: bool
     share_prompt: bool
@@ -121,7 +121,7 @@ async def generate(
     context.check_model(asked.model)
     choices = Choices(
         context.runner,
-        asked.tasks,
+        asked.orders,
         request.nursery,
         request_id=answer_id,
         share_prompt=asked.share_prompt,

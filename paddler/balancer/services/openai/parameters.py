@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from paddler.messages.generation import GenerationTask
+from paddler.messages.generation import GenerationOrder
 from paddler.messages.sampling import (
     MAX_LOGIT_BIASES,
     AdditivePenalty,
@@ -95,15 +95,15 @@ class SamplingParameters(msgspec.Struct, frozen=True, kw_only=True):
         return hashlib.sha256(hint.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def seeded_choices(task: GenerationTask, n_choices: int) -> list[GenerationTask]:
-    """`task` once per choice; with one seed for all they would be equal."""
-    seed = task.sampling.seed
+def seeded_choices(order: GenerationOrder, n_choices: int) -> list[GenerationOrder]:
+    """`order` once per choice; with one seed for all they would be equal."""
+    seed = order.sampling.seed
     if seed is None:
-        return [task] * n_choices
+        return [order] * n_choices
     return [
         msgspec.structs.replace(
-            task,
-            sampling=msgspec.structs.replace(task.sampling, seed=(seed + index) % 2**32),
+            order,
+            sampling=msgspec.structs.replace(order.sampling, seed=(seed + index) % 2**32),
         )
         for index in range(n_choices)
     ]

@@ -10,14 +10,14 @@ from paddler.balancer.http_edge.handlers import EdgeRequest
 from paddler.balancer.http_edge.streaming import AnyAnswer
 from paddler.balancer.services.openai.generating import Asked, OpenAiContext, generate
 from paddler.balancer.services.openai.response_events import ResponseFacts, ResponseWriter
-from paddler.balancer.services.openai.responses_request import ResponsesRequest, responses_task
+from paddler.balancer.services.openai.responses_request import ResponsesRequest, responses_order
 from paddler.messages.decoding import decode_json
 
 
 async def responses(context: OpenAiContext, request: EdgeRequest) -> AnyAnswer:
     """Answer POST `/v1/responses`."""
     asked = decode_json(request.content, ResponsesRequest)
-    task = responses_task(asked, context.limits)
+    order = responses_order(asked, context.limits)
     response_id = f"resp_{context.make_suffix()}"
     created = context.now()
     echoed = _echoed(asked, msgspec.json.decode(request.content, type=dict[str, object]))
@@ -28,7 +28,7 @@ async def responses(context: OpenAiContext, request: EdgeRequest) -> AnyAnswer:
             created=created,
             model=model,
             echoed=echoed,
-            with_logprobs=task.n_logprobs is not None,
+            with_logprobs=order.n_logprobs is not None,
         )
         return ResponseWriter(facts, context.make_suffix, context.now)
 
@@ -36,7 +36,7 @@ async def responses(context: OpenAiContext, request: EdgeRequest) -> AnyAnswer:
         context,
         request,
         Asked(
-            tasks=[task],
+            orders=[order],
             model=asked.model,
             is_stream=bool(asked.stream),
             share_prompt=True,

@@ -1,4 +1,4 @@
-"""Requests of `/v1/responses`, and the task that one describes."""
+"""Requests of `/v1/responses`, and the order that one describes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from paddler.balancer.services.openai.chat_request import (
     check_images,
-    conversation_task,
+    conversation_order,
     schema_grammar,
 )
 from paddler.balancer.services.openai.errors import BadRequest
@@ -37,7 +37,7 @@ from paddler.messages.conversation import (
     TextPart,
     ToolDefinition,
 )
-from paddler.messages.generation import GenerationTask
+from paddler.messages.generation import GenerationOrder
 from paddler.messages.grammar import Grammar, JsonSchemaGrammar
 
 LOGPROBS = "message.output_text.logprobs"
@@ -120,8 +120,8 @@ class ResponsesRequest(SamplingParameters, frozen=True, kw_only=True):
     background: bool | None = None
 
 
-def responses_task(request: ResponsesRequest, limits: OpenAiLimits) -> GenerationTask:
-    """The task that `request` describes.
+def responses_order(request: ResponsesRequest, limits: OpenAiLimits) -> GenerationOrder:
+    """The order that `request` describes.
 
     Raises:
         BadRequest: It needs what is not kept here, contradicts itself, or asks
@@ -136,7 +136,7 @@ def responses_task(request: ResponsesRequest, limits: OpenAiLimits) -> Generatio
     )
     messages = _messages(request)
     check_images(messages, limits)
-    return conversation_task(
+    return conversation_order(
         request,
         messages=messages,
         plan=plan,

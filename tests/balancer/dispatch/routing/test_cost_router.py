@@ -10,7 +10,7 @@ from paddler.balancer.dispatch.prefix_chain import PrefixChain, chain_of
 from paddler.balancer.dispatch.requests import RequestKind, SlotHints
 from paddler.balancer.dispatch.routing.cost_router import CostRouter
 from paddler.messages.conversation import Message
-from paddler.messages.generation import ConversationPrompt, GenerationTask
+from paddler.messages.generation import ConversationPrompt, GenerationOrder
 
 SYSTEM = Message("system", "You are a tenant's assistant. " * 100)
 GENERATION = frozenset({RequestKind.GENERATION})
@@ -30,7 +30,7 @@ def add_agent(pool: SlotPool, n_slots: int = 4, speed: float | None = 500.0) -> 
 
 def conversation(name: str, n_turns: int = 1, system: Message = SYSTEM) -> PrefixChain:
     turns = [Message("user", f"{name} {turn} " * 100) for turn in range(n_turns)]
-    return chain_of(GenerationTask(prompt=ConversationPrompt([system, *turns])))
+    return chain_of(GenerationOrder(prompt=ConversationPrompt([system, *turns])))
 
 
 def lease(pool: SlotPool, chain: PrefixChain | None, pin: int | None = None) -> Lease:

@@ -144,7 +144,7 @@ async def test_a_conversation_reaches_the_agent_with_all_its_parts() -> None:
         agent = await balancer.join()
         nursery.start_soon(post, balancer, asked, CONVERSATION)
         generate = await agent.next_generate()
-        task = msgspec.to_builtins(generate.task)
+        task = msgspec.to_builtins(generate.order)
         await agent.events(generate.request_id, done())
     assert task["prompt"]["messages"] == [{"role": "user", "content": "Hello"}]
     assert task["prompt"]["enable_thinking"] is True
@@ -361,7 +361,7 @@ async def test_ten_clients_on_four_slots_are_all_served_in_order() -> None:
                 await balancer.until_buffered(number - 3)
         for _ in range(10):
             generate = await agent.next_generate()
-            prompt = msgspec.to_builtins(generate.task.prompt)["text"]
+            prompt = msgspec.to_builtins(generate.order.prompt)["text"]
             order.append(prompt)
             await agent.events(generate.request_id, token(f"answer {prompt}"), done())
     assert order == [str(number) for number in range(10)]

@@ -74,7 +74,7 @@ async def test_many_requests_share_a_socket() -> None:
             await client.ask(request_id, raw_prompt=request_id)
         running = [await agent.next_generate() for _ in range(3)]
         for generate in running:
-            text = getattr(generate.task.prompt, "text", "")
+            text = getattr(generate.order.prompt, "text", "")
             await agent.events(generate.request_id, token(f"to {text}"), done())
         received: dict[object, list[object]] = {}
         for _ in range(6):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import trio
 
-from paddler.messages.link import CheckTemplate, TemplateChecked
+from paddler.messages.link import Answered, Ask, CheckTemplate, TemplateChecked
 from paddler.messages.templates import TemplateCheck
 from tests.support.running_balancer import RunningBalancer, running_balancer
 
@@ -26,9 +26,10 @@ async def test_an_agent_tells_what_a_template_makes_of_a_conversation() -> None:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask)
-            asked = await agent.next(CheckTemplate)
-            assert asked.source == "{{ messages }}"
-            await agent.send(TemplateChecked(asked.request_id, TemplateCheck(preview="Hello")))
+            asked = await agent.next(Ask)
+            assert asked.question == CheckTemplate("{{ messages }}")
+            checked = TemplateChecked(TemplateCheck(preview="Hello"))
+            await agent.send(Answered(asked.request_id, checked))
         assert answers[0].status_code == 200
         assert answers[0].json() == {"error": None, "warning": None, "preview": "Hello"}
 
@@ -51,11 +52,11 @@ async def test_an_agent_that_cannot_try_it_or_goes_away_does_not_leave_anybody_w
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(ask)
-                asked = await agent.next(CheckTemplate)
+                asked = await agent.next(Ask)
                 if ends_by_leaving:
                     await agent.vanish()
                 else:
-                    await agent.send(TemplateChecked(asked.request_id, None))
+                    await agent.send(Answered(asked.request_id, None))
                     await agent.vanish()
             assert answers[0].status_code == 503
 

@@ -141,8 +141,8 @@ async def test_tool_calls_arrive_as_calls_and_not_as_text() -> None:
     }
     assert deltas[1] == {"index": 0, "function": {"arguments": '{"zone":"UTC"}'}}
     assert choices_of(chunks[-1])[0]["finish_reason"] == "tool_calls"
-    assert generate.task.parse_tool_calls
-    assert not generate.task.validate_tool_calls
+    assert generate.order.parse_tool_calls
+    assert not generate.order.validate_tool_calls
 
 
 def delta(offset: int, arguments: str, position: int = 0, call_id: str = "c1") -> ToolCallDelta:
@@ -233,7 +233,7 @@ async def test_logprobs_cover_the_answers_tokens() -> None:
         logprobs=True,
         top_logprobs=2,
     )
-    assert generate.task.n_logprobs == 2
+    assert generate.order.n_logprobs == 2
     content = whole.json()["choices"][0]["logprobs"]["content"]
     assert len(content) == 2
     assert content[0]["bytes"] == [0xC3]

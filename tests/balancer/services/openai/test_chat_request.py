@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from paddler.balancer.services.openai.chat_request import ChatRequest, chat_task
+from paddler.balancer.services.openai.chat_request import ChatRequest, chat_order
 from paddler.balancer.services.openai.errors import BadRequest
 from paddler.balancer.services.openai.limits import OpenAiLimits
 from paddler.messages.conversation import (
@@ -18,7 +18,7 @@ from paddler.messages.conversation import (
     ToolDefinition,
 )
 from paddler.messages.decoding import decode_json
-from paddler.messages.generation import ConversationPrompt, GenerationTask, ToolChoice
+from paddler.messages.generation import ConversationPrompt, GenerationOrder, ToolChoice
 from paddler.messages.grammar import GbnfGrammar, JsonSchemaGrammar
 from paddler.messages.sampling import Sampling
 
@@ -30,13 +30,13 @@ def function(name: str) -> dict[str, object]:
     return {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
 
 
-def task_of(**body: object) -> GenerationTask:
+def order_of(**body: object) -> GenerationOrder:
     request = decode_json(json.dumps({"messages": HELLO, **body}), ChatRequest)
-    return chat_task(request, LIMITS)
+    return chat_order(request, LIMITS)
 
 
 def prompt_of(**body: object) -> ConversationPrompt:
-    prompt = task_of(**body).prompt
+    prompt = order_of(**body).prompt
     assert isinstance(prompt, ConversationPrompt)
     return prompt
 
@@ -78,8 +78,8 @@ def test_every_kind_of_message_reaches_the_template() -> None:
 
 
 def test_sampling_parameters_are_passed_on_and_others_left_to_the_fleet() -> None:
-    assert task_of().sampling == Sampling()
-    sampling = task_of(
+    assert order_of().sampling == Sampling()
+    sampling = order_of(
         temperature=0.5,
         top_p=0.9,
         top_k=-1,
@@ -104,26 +104,26 @@ def test_sampling_parameters_are_passed_on_and_others_left_to_the_fleet() -> Non
 
 
 def test_the_newer_name_of_max_tokens_counts() -> None:
-    assert task_of().max_tokens is None
-    assert task_of(max_tokens=5).max_tokens == 5
-    assert task_of(max_tokens=5, max_completion_tokens=7).max_tokens == 7
+    assert order_of().max_tokens is None
+    assert order_of(max_tokens=5).max_tokens == 5
+    assert order_of(max_tokens=5, max_completion_tokens=7).max_tokens == 7
 
 
 def test_stop_is_one_string_or_several() -> None:
-    assert task_of(stop="a").stop == ["a"]
-    assert task_of(stop=["a", "b"]).stop == ["a", "b"]
+    assert order_of(stop="a").stop == ["a"]
+    assert order_of(stop=["a", "b"]).stop == ["a", "b"]
 
 
 def test_logprobs_are_off_unless_asked_for() -> None:
-    assert task_of().n_logprobs is None
-    assert task_of(logprobs=True).n_logprobs == 0
-    assert task_of(logprobs=True, top_logprobs=4).n_logprobs == 4
+    assert order_of().n_logprobs is None
+    assert order_of(logprobs=True).n_logprobs == 0
+    assert order_of(logprobs=True, top_logprobs=4).n_logprobs == 4
 
 
 def test_the_cache_key_is_the_better_hint_and_long_ones_are_hashed() -> None:
-    assert task_of(user="u").conversation_id == "u"
-    assert task_of(user="u", prompt_cache_key="k").conversation_id == "k"
-    assert len(str(task_of(user="u" * 300).conversation_id)) == 64
+    assert order_of(user="u").conversation_id == "u"
+    assert order_of(user="u", prompt_cache_key="k").conversation_id == "k"
+    assert len(str(order_of(user="u" * 300).conversation_id)) == 64
 
 
 @pytest.mark.parametrize(
@@ -176,12 +176,12 @@ def test_tool_choice(
 
 
 def test_tool_calls_are_looked_for_only_where_they_may_be() -> None:
-    assert not task_of().parse_tool_calls
-    assert not task_of(tools=[function("a")], tool_choice="none").parse_tool_calls
-    assert task_of(tools=[function("a")]).parse_tool_calls
-    assert not task_of(tools=[function("a")]).stream_tool_calls
-    assert task_of(tools=[function("a")], stream=True).stream_tool_calls
-    assert not task_of(stream=True).stream_tool_calls
+    assert not order_of().parse_tool_calls
+    assert not order_of(tools=[function("a")], tool_choice="none").parse_tool_calls
+    assert order_of(tools=[function("a")]).parse_tool_calls
+    assert not order_of(tools=[function("a")]).stream_tool_calls
+    assert order_of(tools=[function("a")], stream=True).stream_tool_calls
+    assert not order_of(stream=True).stream_tool_calls
 
 
 def test_calls_are_not_parallel_where_the_request_says_so() -> None:
@@ -189,26 +189,26 @@ def test_calls_are_not_parallel_where_the_request_says_so() -> None:
 
 
 def test_a_format_becomes_a_grammar() -> None:
-    assert task_of(response_format={"type": "json_object"}).grammar == JsonSchemaGrammar(
+    assert order_of(response_format={"type": "json_object"}).grammar == JsonSchemaGrammar(
         '{"type":"object"}'
     )
     named = {"name": "x", "schema": {"type": "integer"}, "strict": True}
     wanted = {"type": "json_schema", "json_schema": named}
-    assert task_of(response_format=wanted).grammar == JsonSchemaGrammar('{"type":"integer"}')
-    assert task_of(grammar='root ::= "a"').grammar == GbnfGrammar('root ::= "a"', "root")
+    assert order_of(response_format=wanted).grammar == JsonSchemaGrammar('{"type":"integer"}')
+    assert order_of(grammar='root ::= "a"').grammar == GbnfGrammar('root ::= "a"', "root")
 
 
 def test_a_format_stays_where_tools_may_be_called() -> None:
-    task = task_of(tools=[function("a")], response_format={"type": "json_object"})
-    assert task.grammar == JsonSchemaGrammar('{"type":"object"}')
-    assert task.parse_tool_calls
+    order = order_of(tools=[function("a")], response_format={"type": "json_object"})
+    assert order.grammar == JsonSchemaGrammar('{"type":"object"}')
+    assert order.parse_tool_calls
 
 
 def test_a_required_call_leaves_the_format_to_later_answers() -> None:
-    task = task_of(
+    order = order_of(
         tools=[function("a")], tool_choice="required", response_format={"type": "json_object"}
     )
-    assert task.grammar is None
+    assert order.grammar is None
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_contradictions_are_refused_with_the_fields_name(
     body: dict[str, object], param: str
 ) -> None:
     with pytest.raises(BadRequest) as refused:
-        task_of(**body)
+        order_of(**body)
     assert refused.value.param == param
 
 
@@ -330,5 +330,5 @@ def test_calls_of_functions_become_tool_calls() -> None:
 )
 def test_what_would_be_ignored_to_no_good_is_refused(body: dict[str, object], param: str) -> None:
     with pytest.raises(BadRequest) as refused:
-        task_of(**body)
+        order_of(**body)
     assert refused.value.param == param

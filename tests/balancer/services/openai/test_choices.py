@@ -103,7 +103,7 @@ async def test_seeds_of_choices_differ() -> None:
         async def collect() -> None:
             for _ in range(2):
                 generate = await answer_one(agent, text("a"), ended())
-                seeds.append(generate.task.sampling.seed)
+                seeds.append(generate.order.sampling.seed)
 
         nursery.start_soon(collect)
         await chat(balancer, n=2, seed=-1)

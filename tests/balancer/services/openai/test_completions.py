@@ -54,18 +54,18 @@ async def test_prompts_come_as_text_texts_or_token_ids() -> None:
     ]
     for prompt, expected in cases:
         generates = await prompts_of({"prompt": prompt}, len(expected))
-        found = [generate.task.prompt for generate in generates]
+        found = [generate.order.prompt for generate in generates]
         assert sorted(map(repr, found)) == sorted(map(repr, expected))
 
 
 async def test_a_suffix_asks_for_what_stands_between() -> None:
     generates = await prompts_of({"prompt": "def f(", "suffix": "return x"}, 1)
-    assert generates[0].task.prompt == InfillPrompt("def f(", "return x")
+    assert generates[0].order.prompt == InfillPrompt("def f(", "return x")
 
 
 async def test_max_tokens_is_openais_default_unless_given() -> None:
-    assert (await prompts_of({"prompt": "Once"}, 1))[0].task.max_tokens == 16
-    assert (await prompts_of({"prompt": "Once", "max_tokens": 3}, 1))[0].task.max_tokens == 3
+    assert (await prompts_of({"prompt": "Once"}, 1))[0].order.max_tokens == 16
+    assert (await prompts_of({"prompt": "Once", "max_tokens": 3}, 1))[0].order.max_tokens == 3
 
 
 async def test_an_answer_has_openais_shape_whole_and_streamed() -> None:

@@ -8,7 +8,7 @@ import httpx
 import trio
 
 from paddler.balancer.services.openai.limits import OpenAiLimits
-from paddler.balancer.services.openai.responses_request import ResponsesRequest, responses_task
+from paddler.balancer.services.openai.responses_request import ResponsesRequest, responses_order
 from paddler.messages.conversation import (
     ImagePart,
     ImageUrl,
@@ -23,7 +23,7 @@ from paddler.messages.generation import (
     GenerationEvent,
     GenerationFailed,
     GenerationFailure,
-    GenerationTask,
+    GenerationOrder,
     TokenClass,
     ToolCall,
     ToolCallDelta,
@@ -45,12 +45,12 @@ TOOL = {"type": "function", "name": "now", "parameters": {"type": "object"}, "st
 CALL = ToolCall(id="c1", name="now", arguments_json='{"zone":"UTC"}', arguments_valid=True)
 
 
-def task_of(**body: object) -> GenerationTask:
-    return responses_task(decode_json(json.dumps(body), ResponsesRequest), OpenAiLimits())
+def order_of(**body: object) -> GenerationOrder:
+    return responses_order(decode_json(json.dumps(body), ResponsesRequest), OpenAiLimits())
 
 
 def messages_of(**body: object) -> list[Message]:
-    prompt = task_of(**body).prompt
+    prompt = order_of(**body).prompt
     assert isinstance(prompt, ConversationPrompt)
     return prompt.messages
 
@@ -118,7 +118,7 @@ def test_images_are_passed_on() -> None:
 
 
 def test_options_reach_the_task() -> None:
-    task = task_of(
+    order = order_of(
         input="Hi",
         max_output_tokens=9,
         tools=[TOOL],
@@ -128,20 +128,20 @@ def test_options_reach_the_task() -> None:
         top_logprobs=3,
         temperature=0.1,
     )
-    assert isinstance(task.prompt, ConversationPrompt)
-    assert task.prompt.tool_choice is ToolChoice.REQUIRED
-    assert task.prompt.template_arguments == {"reasoning_effort": '"low"'}
-    assert task.max_tokens == 9
-    assert task.n_logprobs == 3
-    assert task.sampling.temperature == 0.1
+    assert isinstance(order.prompt, ConversationPrompt)
+    assert order.prompt.tool_choice is ToolChoice.REQUIRED
+    assert order.prompt.template_arguments == {"reasoning_effort": '"low"'}
+    assert order.max_tokens == 9
+    assert order.n_logprobs == 3
+    assert order.sampling.temperature == 0.1
 
 
 def test_a_format_becomes_a_grammar_and_turns_thinking_off() -> None:
     wanted = {"type": "json_schema", "name": "x", "schema": {"type": "integer"}, "strict": True}
-    task = task_of(input="Hi", text={"format": wanted})
-    assert task.grammar == JsonSchemaGrammar('{"type":"integer"}')
-    assert isinstance(task.prompt, ConversationPrompt)
-    assert not task.prompt.enable_thinking
+    order = order_of(input="Hi", text={"format": wanted})
+    assert order.grammar == JsonSchemaGrammar('{"type":"integer"}')
+    assert isinstance(order.prompt, ConversationPrompt)
+    assert not order.prompt.enable_thinking
 
 
 async def test_a_response_has_openais_shape() -> None:
