@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from paddler.cli.embedded_model import embedded_model_path
+
+# An example that takes long on a busy machine is not a failure.
+settings.register_profile("paddler", deadline=None)
+settings.load_profile("paddler")
 
 
 @pytest.fixture(scope="session")

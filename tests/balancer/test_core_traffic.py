@@ -121,11 +121,7 @@ class Traffic:
 
 @pytest.mark.parametrize("max_waiting", [0, 3, 30])
 @given(seed=st.integers(0, 10**6))
-@settings(
-    max_examples=4,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_every_request_has_one_outcome_and_every_token_comes_once(
     autojump_clock: MockClock, max_waiting: int, seed: int
 ) -> None:

@@ -109,7 +109,7 @@ async def test_every_generated_schema_has_a_grammar_that_parses(tiny_model_path:
     with trio.fail_after(TIMEOUT_S):
         async with open_model(tiny_model_path) as model:
 
-            @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+            @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
             @given(schemas)
             def check(schema: dict[str, object]) -> None:
                 model.check_grammar(json_schema_to_grammar(json.dumps(schema)), "root")
@@ -131,7 +131,6 @@ def with_any_of(schema: Any) -> Any:
 
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(schema=schemas, seed=st.integers(0, 2**31))
