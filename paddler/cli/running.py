@@ -16,6 +16,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import click
 import trio
 
+from paddler.concurrency.one_error import one_error
+
 logger = logging.getLogger(__name__)
 
 EXIT_FAILURE = 1
@@ -45,7 +47,7 @@ def run_program(program: Program, expected_errors: tuple[type[Exception], ...]) 
     try:
         trio.run(_run_until_signalled, program)
     except BaseExceptionGroup as group:
-        error = _only_error(group)
+        error = one_error(group)
         if isinstance(error, expected_errors):
             raise click.ClickException(str(error)) from None
         raise
@@ -74,12 +76,6 @@ async def _stop_at_signal(
         logger.info("stopping signal=%s", name)
         stop.set()
         scope.deadline = trio.current_time() + STOP_TIMEOUT_S
-
-
-def _only_error(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
 
 
 def main_of(command: click.Command, program_name: str) -> None:

@@ -52,6 +52,7 @@ from paddler.agent.settings import AgentSettings
 from paddler.concurrency.backoff import Backoff
 from paddler.concurrency.latest import Latest
 from paddler.concurrency.mailbox import Mailbox
+from paddler.concurrency.one_error import one_error
 from paddler.engine.errors import EngineError
 from paddler.messages.agents import Issue, ModelIssue
 from paddler.messages.link import ApplyState, Download
@@ -331,8 +332,7 @@ def _size_bytes(path: Path) -> int:
 
 def _engine_error(error: Exception) -> EngineError | None:
     """`error`, or the only one in a group that a nursery made of it."""
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
+    error = one_error(error)
     return error if isinstance(error, EngineError) else None
 
 

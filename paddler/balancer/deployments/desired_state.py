@@ -126,7 +126,7 @@ class DesiredStates:
                 self._previous = (newest.version, newest.state)
             self._newest = _Newest(version, state)
             logger.info("state_adopted version=%d", version)
-        self._fleet.condition.set(self._fleet.condition.value + 1)
+        self._fleet.condition.note()
 
     def _try_again(self, newest: _Newest) -> None:
         newest.failures.clear()

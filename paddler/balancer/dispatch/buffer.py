@@ -14,6 +14,7 @@ import trio
 from paddler.balancer.dispatch.errors import BufferFull, BufferTimeout, ShuttingDown
 from paddler.balancer.dispatch.pool import Lease, Router, SlotPool
 from paddler.balancer.dispatch.requests import SlotHints
+from paddler.concurrency.changes import Changes
 from paddler.concurrency.latest import Latest
 
 SlotLease = Lease
@@ -40,8 +41,8 @@ class Buffer:
         self.pool = SlotPool(router, self._pool_changed, max_overtakes=max_overtakes)
         self.waiting: Latest[int] = Latest(0)
         """How many requests wait."""
-        self.changes: Latest[int] = Latest(0)
-        """Grows with every change of leases, slots or waiters."""
+        self.changes = Changes()
+        """Of leases, slots or waiters."""
 
     @property
     def max_waiting(self) -> int:
@@ -113,4 +114,4 @@ class Buffer:
         n_waiting = self.pool.n_waiting
         if n_waiting != self.waiting.value:
             self.waiting.set(n_waiting)
-        self.changes.set(self.changes.value + 1)
+        self.changes.note()

@@ -14,6 +14,7 @@ from paddler.balancer.dispatch.requests import RequestKind, SlotHints
 from paddler.balancer.fleet.agent_link import AgentLink, LinkLimits
 from paddler.balancer.fleet.agents import AgentRecord
 from paddler.balancer.fleet.errors import LinkRefused, LinkReplaced
+from paddler.concurrency.changes import Changes
 from paddler.concurrency.latest import Latest
 from paddler.messages.agents import AgentsSnapshot, Issue
 from paddler.messages.link import Answer, ApplyState, Hello, Question
@@ -38,10 +39,10 @@ class Fleet:
         self._max_agents = max_agents
         self._by_agent: dict[str, AgentLink] = {}
         self._by_link: dict[int, AgentLink] = {}
-        self.changes: Latest[int] = buffer.changes
-        """Grows whenever a snapshot may differ from the last one."""
-        self.condition: Latest[int] = Latest(0)
-        """Grows when an agent joins, leaves, or reports another status."""
+        self.changes = buffer.changes
+        """Noted whenever a snapshot may differ from the last one."""
+        self.condition = Changes()
+        """Noted when an agent joins, leaves, or reports another status."""
         self.generation_possible: Latest[bool] = Latest(False)
         """Whether some agent may be given generations now."""
 
@@ -147,7 +148,7 @@ class Fleet:
         """Show issues of others at an agent they concern."""
         if list(record.foreign_issues) != list(issues):
             record.foreign_issues = tuple(issues)
-            self.changes.set(self.changes.value + 1)
+            self.changes.note()
 
     def _condition_changed(self, link: AgentLink) -> None:
         record = link.record
@@ -168,5 +169,5 @@ class Fleet:
         possible = any(RequestKind.GENERATION in record.serves for record in self.records)
         if possible != self.generation_possible.value:
             self.generation_possible.set(possible)
-        self.condition.set(self.condition.value + 1)
-        self.changes.set(self.changes.value + 1)
+        self.condition.note()
+        self.changes.note()

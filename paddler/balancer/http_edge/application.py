@@ -32,6 +32,7 @@ from paddler.balancer.http_edge.limits import EdgeLimits
 from paddler.balancer.http_edge.request_nursery import RequestConnection
 from paddler.balancer.http_edge.sockets import SocketConnection
 from paddler.balancer.http_edge.streaming import PLAIN_TEXT, Answer, AnyAnswer
+from paddler.concurrency.one_error import one_error
 
 if typing.TYPE_CHECKING:
     from quart.wrappers.base import BaseRequestWebsocket
@@ -126,8 +127,7 @@ class EdgeApp(QuartTrio):
 
     def error_answer(self, error: Exception, *, path: str = "") -> Answer:
         """What a client gets for `error`; one that nobody expected is logged."""
-        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
+        error = one_error(error)
         if isinstance(error, HTTPException):
             return self._render_error(error.code or 500, error.description or error.name)
         status = status_of(error)

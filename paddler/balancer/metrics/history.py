@@ -17,7 +17,7 @@ import trio
 
 from paddler.balancer.dispatch.requests import RequestKind
 from paddler.balancer.requests.observations import BufferOutcome, RequestOutcome
-from paddler.concurrency.latest import Latest
+from paddler.concurrency.changes import Changes
 from paddler.messages.dashboard import HistorySnapshot, Sample
 from paddler.messages.generation import Usage
 
@@ -80,8 +80,7 @@ class History:
         self._n_made = 0
         self._interval = _Interval()
         self.instance = instance
-        self.ticks: Latest[int] = Latest(0)
-        """Moves on with every tick."""
+        self.ticks = Changes()
 
     @property
     def newest(self) -> Sample | None:
@@ -114,7 +113,7 @@ class History:
             self._samples.append(self._sample(interval))
             self._n_made += 1
             self._interval = _Interval()
-        self.ticks.set(self.ticks.value + 1)
+        self.ticks.note()
 
     def request_buffered(self, kind: RequestKind, wait_s: float, outcome: BufferOutcome) -> None:
         """A wait for a slot ended; one that failed is a failed request."""

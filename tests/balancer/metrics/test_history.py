@@ -85,4 +85,4 @@ async def test_time_makes_it_tick(autojump_clock: MockClock) -> None:
     with trio.move_on_after(TICK_S * (TICKS_PER_SAMPLE + 0.5)):
         await history.run()
     assert history.newest is not None
-    assert history.ticks.value == pytest.approx(TICKS_PER_SAMPLE)
+    assert history.ticks.version == pytest.approx(TICKS_PER_SAMPLE)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import trio
 
 from paddler.balancer.http_edge.streaming import EVENT_STREAM, SendChunk, StreamedAnswer
-from paddler.concurrency.latest import Latest
+from paddler.concurrency.changes import Changes
 
 KEEP_ALIVE_INTERVAL_S = 10.0
 MIN_INTERVAL_S = 0.05
@@ -20,7 +20,7 @@ _KEEP_ALIVE = b": keep-alive\n\n"
 
 
 def event_stream(
-    changes: Latest[int],
+    changes: Changes,
     snapshot: Callable[[], bytes],
     stopping: trio.Event,
     *,
@@ -29,7 +29,7 @@ def event_stream(
     """Stream `snapshot()` as events until the client leaves or `stopping` is set.
 
     Args:
-        changes: Moves on whenever the snapshot may have changed; equal
+        changes: Noted whenever the snapshot may have changed; equal
             snapshots are sent once.
         snapshot: Makes one line of JSON.
         stopping: Ends the stream.
@@ -47,7 +47,7 @@ def event_stream(
 
 async def _send_events(
     send: SendChunk,
-    changes: Latest[int],
+    changes: Changes,
     snapshot: Callable[[], bytes],
     keep_alive_interval_s: float,
 ) -> None:

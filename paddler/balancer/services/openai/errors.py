@@ -26,6 +26,7 @@ from paddler.balancer.requests.errors import (
     ShuttingDown,
 )
 from paddler.balancer.requests.items import GenerationError
+from paddler.concurrency.one_error import one_error
 from paddler.messages.decoding import MalformedMessage
 from paddler.messages.generation import GenerationFailed, GenerationFailure, ImageTooLarge
 
@@ -137,8 +138,7 @@ def render_error(status: int, description: str) -> Answer:
 
 def known_error(error: BaseException) -> OpenAiError | None:
     """What clients get for `error`, or None if it is nothing they may meet."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
+    error = one_error(error)
     if isinstance(error, OpenAiError):
         return error
     if isinstance(error, MalformedMessage):

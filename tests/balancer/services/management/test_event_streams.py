@@ -9,19 +9,19 @@ import trio
 import trio.testing
 
 from paddler.balancer.services.management.event_streams import event_stream
-from paddler.concurrency.latest import Latest
+from paddler.concurrency.changes import Changes
 
 
 class Value:
     """Something that changes."""
 
     def __init__(self) -> None:
-        self.changes = Latest(0)
+        self.changes = Changes()
         self.text = b"0"
 
     def become(self, text: bytes) -> None:
         self.text = text
-        self.changes.set(self.changes.value + 1)
+        self.changes.note()
 
 
 @asynccontextmanager
@@ -99,7 +99,7 @@ async def test_the_stream_ends_when_the_service_stops(
         await trio.lowlevel.checkpoint()
 
     async def stream() -> None:
-        await event_stream(Latest(0), lambda: b"0", stopping).write(send)
+        await event_stream(Changes(), lambda: b"0", stopping).write(send)
         ended.set()
 
     async with trio.open_nursery() as nursery:
