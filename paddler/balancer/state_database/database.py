@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from paddler.balancer.state_database.errors import BadDatabaseUrl
 from paddler.balancer.state_database.file import FileStateDatabase
 from paddler.balancer.state_database.memory import MemoryStateDatabase
-from paddler.messages.state import DesiredState
-
-
-class StateDatabase(Protocol):
-    """Where the desired state is kept."""
-
-    async def load(self) -> DesiredState:
-        """The state saved last, or the defaults; raises `StateDatabaseError`."""
-
-    async def save(self, state: DesiredState) -> None:
-        """Keep `state`, durably if this database is; raises `StateDatabaseError`."""
 
 
 def open_state_database(url: str) -> MemoryStateDatabase | FileStateDatabase:
