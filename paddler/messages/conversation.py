@@ -7,6 +7,7 @@ strictly decoded shape of the inference service.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -61,6 +62,17 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     tool_calls: list[RequestedToolCall] = []
     tool_call_id: str | None = None
     name: str | None = None
+
+
+def images_of(messages: Iterable[Message | ConversationMessage]) -> list[ImagePart]:
+    """The images of a conversation, in order."""
+    return [
+        part
+        for message in messages
+        if isinstance(message.content, list)
+        for part in message.content
+        if isinstance(part, ImagePart)
+    ]
 
 
 class ParametersSchema(

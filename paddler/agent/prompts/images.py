@@ -14,7 +14,6 @@ import io
 import re
 import struct
 import warnings
-from collections.abc import Iterator
 
 import trio
 from PIL import Image as Pillow
@@ -23,10 +22,8 @@ from PIL import ImageOps, UnidentifiedImageError
 from paddler.agent.prompts.svg import looks_like_svg, render_svg
 from paddler.engine.errors import BadImage
 from paddler.engine.pixels import Image
-from paddler.messages.conversation import ImagePart
-from paddler.messages.generation import ConversationPrompt
 
-__all__ = ["FORMATS", "ImageDecoder", "data_of_uri", "decode_raster", "image_urls"]
+__all__ = ["FORMATS", "ImageDecoder", "data_of_uri", "decode_raster"]
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 """What Pillow may open; its other formats stay closed."""
@@ -71,15 +68,6 @@ class ImageDecoder:
         return await trio.to_thread.run_sync(
             decode_raster, data, fit_pixels, limiter=self._limiter, abandon_on_cancel=True
         )
-
-
-def image_urls(prompt: ConversationPrompt) -> Iterator[str]:
-    """The addresses of a conversation's images, in order."""
-    for message in prompt.messages:
-        if isinstance(message.content, list):
-            for part in message.content:
-                if isinstance(part, ImagePart):
-                    yield part.image_url.url
 
 
 def data_of_uri(url: str) -> bytes:

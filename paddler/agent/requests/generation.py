@@ -17,7 +17,7 @@ from contextlib import aclosing
 import trio
 
 from paddler.agent.backend.protocol import Engine, MediaPrompt, RenderedConversation
-from paddler.agent.prompts.images import ImageDecoder, image_urls
+from paddler.agent.prompts.images import ImageDecoder
 from paddler.agent.prompts.infill import infill_tokens
 from paddler.agent.prompts.media_prompts import check_image_sizes, make_media_prompt
 from paddler.agent.request_errors import RequestEnded, failed, failure_event
@@ -35,6 +35,7 @@ from paddler.engine.requests import (
     Started,
     Tokens,
 )
+from paddler.messages.conversation import images_of
 from paddler.messages.generation import (
     ConversationPrompt,
     GenerationFailure,
@@ -226,10 +227,11 @@ async def _prepare(order: GenerationOrder, serving: Serving) -> _Prepared:
             rendered = await _render(prompt, order, serving)
             grammar = _chosen_grammar(order, grammar, rendered.grammar)
             starts = _worth_a_checkpoint(rendered, engine)
-            if urls := list(image_urls(prompt)):
+            if parts := images_of(prompt.messages):
                 fit_pixels = serving.parameters.image_resize_to_fit
                 images = [
-                    await serving.image_decoder.decode(url, fit_pixels=fit_pixels) for url in urls
+                    await serving.image_decoder.decode(part.image_url.url, fit_pixels=fit_pixels)
+                    for part in parts
                 ]
                 media, checkpoints = await make_media_prompt(engine, rendered.text, images, starts)
                 return _Prepared((), grammar, checkpoints, rendered, media)

@@ -18,7 +18,7 @@ from paddler.engine.requests import (
     TokenClass,
     Tokens,
 )
-from paddler.messages.conversation import ImagePart
+from paddler.messages.conversation import images_of
 from paddler.messages.generation import (
     CONTEXT_LENGTH_EXCEEDED,
     Alternative,
@@ -68,7 +68,7 @@ def check_order(order: GenerationOrder, *, supports_images: bool) -> None:
     if order.grammar is not None and prompt.enable_thinking:
         message = "a grammar and `enable_thinking` exclude each other"
         raise failed(GenerationFailure.GRAMMAR_INCOMPATIBLE_WITH_THINKING, message)
-    if not supports_images and _has_images(prompt):
+    if not supports_images and images_of(prompt.messages):
         message = "the conversation has images, and no multimodal projection is loaded"
         raise failed(GenerationFailure.MULTIMODAL_NOT_SUPPORTED, message)
 
@@ -162,12 +162,3 @@ def _own_or(own: ValueT | None, fleets: ValueT) -> ValueT:
 
 def _alternative(logprob: Logprob) -> Alternative:
     return Alternative(logprob.token_id, logprob.text, logprob.logprob)
-
-
-def _has_images(prompt: ConversationPrompt) -> bool:
-    return any(
-        isinstance(part, ImagePart)
-        for message in prompt.messages
-        if isinstance(message.content, list)
-        for part in message.content
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from paddler.balancer.services.inference.limits import InferenceLimits
-from paddler.messages.conversation import ImagePart, Message, Tool, ToolDefinition
+from paddler.messages.conversation import Message, Tool, ToolDefinition, images_of
 from paddler.messages.decoding import MalformedMessage
 from paddler.messages.generation import ConversationPrompt, GenerationOrder, RawPrompt
 from paddler.messages.inference import ContinueFromConversationHistory, ContinueFromRawPrompt
@@ -47,12 +47,7 @@ def _conversation_prompt(
     if len(tools) > limits.max_tools:
         message = f"at most {limits.max_tools} tools are allowed, not {len(tools)} - at `$.tools`"
         raise MalformedMessage(message)
-    n_images = sum(
-        isinstance(part, ImagePart)
-        for message in request.conversation_history
-        if not isinstance(message.content, str)
-        for part in message.content
-    )
+    n_images = len(images_of(request.conversation_history))
     if n_images > limits.max_images:
         message = (
             f"at most {limits.max_images} images are allowed, not {n_images} "
