@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
+from typing_extensions import override
 
 from paddler.balancer.admin_panel.errors import PanelError
 from paddler.balancer.http_edge.errors import ListenFailed
@@ -28,6 +30,31 @@ _COUNT = click.IntRange(min=1)
 _BROWSER_URL = re.compile(r"https?://[^\s/;,?#]+(/[^\s;,?#]*)?|/[^\s;,?#]*")
 
 _option = functools.partial(click.option, show_default=True, show_envvar=True)
+
+
+if TYPE_CHECKING:
+    _ListenAddressParam = click.ParamType[ListenAddress]
+else:
+    _ListenAddressParam = click.ParamType
+
+
+class _ListenAddressType(_ListenAddressParam):
+    """click's type for addresses to listen on, which know the flag that named them."""
+
+    name = ADDRESS.name
+
+    @override
+    def convert(
+        self, value: str | ListenAddress, param: click.Parameter | None, ctx: click.Context | None
+    ) -> ListenAddress:
+        """The parsed address; usage error otherwise."""
+        if isinstance(value, ListenAddress):
+            return value
+        address = ADDRESS.convert(value, param, ctx)
+        return ListenAddress(param.opts[0] if param is not None else "", address.host, address.port)
+
+
+_LISTEN_ADDRESS = _ListenAddressType()
 
 
 def _browser_url(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
@@ -118,17 +145,17 @@ def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.version_option(paddler_version(), prog_name="paddler-balancer")
 @_option(
     "--inference-addr",
-    type=ADDRESS,
+    type=_LISTEN_ADDRESS,
     default="127.0.0.1:8061",
     help="Where applications send their requests.",
 )
 @_option(
     "--management-addr",
-    type=ADDRESS,
+    type=_LISTEN_ADDRESS,
     default="127.0.0.1:8060",
     help="Where operators manage the fleet and agents connect.",
 )
-@_option("--web-admin-panel-addr", type=ADDRESS, help="Web admin panel. Off by default.")
+@_option("--web-admin-panel-addr", type=_LISTEN_ADDRESS, help="Web admin panel. Off by default.")
 @_option(
     "--web-admin-panel-management-url",
     metavar="URL",
@@ -144,7 +171,7 @@ def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @_option(
     "--compat-openai-addr",
-    type=ADDRESS,
+    type=_LISTEN_ADDRESS,
     help="Where applications written for OpenAI's API send their requests. Off by default.",
 )
 @_option(
@@ -210,129 +237,93 @@ def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
 @_option(
     "--log-level", type=click.Choice(LEVELS), default="info", help="What is written to stderr."
 )
-def command(**flags: object) -> None:
+def command(
+    *,
+    inference_addr: ListenAddress,
+    management_addr: ListenAddress,
+    web_admin_panel_addr: ListenAddress | None,
+    web_admin_panel_management_url: str | None,
+    web_admin_panel_inference_url: str | None,
+    compat_openai_addr: ListenAddress | None,
+    compat_openai_any_model: bool,
+    buffered_request_timeout: int,
+    max_buffered_requests: int,
+    inference_item_timeout: int,
+    drain_timeout: int,
+    inference_cors_allowed_host: tuple[str, ...],
+    management_cors_allowed_host: tuple[str, ...],
+    state_database: str,
+    statsd_addr: HostPort | None,
+    statsd_prefix: str,
+    statsd_reporting_interval: int,
+    max_connections: int,
+    max_body_bytes: int,
+    max_header_bytes: int,
+    header_read_timeout: int,
+    body_read_timeout: int,
+    keep_alive_timeout: int,
+    write_timeout: int,
+    max_sockets: int,
+    max_requests_per_socket: int,
+    max_tools: int,
+    max_images: int,
+    log_level: str,
+) -> None:
     """Run the balancer: the one address that applications talk to.
 
     Agents connect to --management-addr and run the model. Requests that find
     no free slot wait in a buffer, first in, first out, also while no agent is
     there at all. Durations are in milliseconds.
     """
-    set_up_logging(str(flags["log_level"]))
-    settings = settings_from_flags(flags)
+    set_up_logging(log_level)
+    panel = statsd = None
+    if web_admin_panel_addr is not None:
+        panel = PanelSettings(
+            address=web_admin_panel_addr,
+            management_url=web_admin_panel_management_url,
+            inference_url=web_admin_panel_inference_url,
+        )
+    if statsd_addr is not None:
+        statsd = StatsdSettings(
+            host=statsd_addr.host,
+            port=statsd_addr.port,
+            prefix=statsd_prefix,
+            interval_s=statsd_reporting_interval / 1000,
+        )
+    settings = BalancerSettings(
+        inference_address=inference_addr,
+        management_address=management_addr,
+        openai_address=compat_openai_addr,
+        openai_accepts_any_model=compat_openai_any_model,
+        panel=panel,
+        buffered_request_timeout_s=buffered_request_timeout / 1000,
+        max_buffered_requests=max_buffered_requests,
+        inference_item_timeout_s=inference_item_timeout / 1000,
+        drain_timeout_s=drain_timeout / 1000,
+        inference_cors_origins=frozenset(inference_cors_allowed_host),
+        management_cors_origins=frozenset(management_cors_allowed_host),
+        state_database=state_database,
+        metrics_prefix=statsd_prefix,
+        statsd=statsd,
+        edge_limits=EdgeLimits(
+            max_connections=max_connections,
+            max_body_bytes=max_body_bytes,
+            max_message_bytes=max_body_bytes,
+            max_header_bytes=max_header_bytes,
+            header_read_timeout_s=header_read_timeout / 1000,
+            body_read_timeout_s=body_read_timeout / 1000,
+            keep_alive_timeout_s=keep_alive_timeout / 1000,
+            write_timeout_s=write_timeout / 1000,
+        ),
+        inference_limits=InferenceLimits(
+            max_sockets=max_sockets,
+            max_requests_per_socket=max_requests_per_socket,
+            max_tools=max_tools,
+            max_images=max_images,
+        ),
+        openai_limits=OpenAiLimits(max_tools=max_tools, max_images=max_images),
+    )
     run_program(
         lambda stop: run(settings, stop=stop),
         expected_errors=(ListenFailed, StateDatabaseError, PanelError),
     )
-
-
-def settings_from_flags(flags: dict[str, object]) -> BalancerSettings:
-    """What click parsed, frozen; milliseconds become seconds."""
-    read = _Flags(flags)
-    statsd_address = read.address("statsd_addr")
-    panel_address = read.address("web_admin_panel_addr")
-    return BalancerSettings(
-        inference_address=read.listen_address("inference_addr"),
-        management_address=read.listen_address("management_addr"),
-        openai_address=read.optional_listen_address("compat_openai_addr"),
-        openai_accepts_any_model=read.switch("compat_openai_any_model"),
-        panel=(
-            PanelSettings(
-                address=ListenAddress(
-                    "--web-admin-panel-addr", panel_address.host, panel_address.port
-                ),
-                management_url=read.optional_text("web_admin_panel_management_url"),
-                inference_url=read.optional_text("web_admin_panel_inference_url"),
-            )
-            if panel_address is not None
-            else None
-        ),
-        buffered_request_timeout_s=read.seconds("buffered_request_timeout"),
-        max_buffered_requests=read.number("max_buffered_requests"),
-        inference_item_timeout_s=read.seconds("inference_item_timeout"),
-        drain_timeout_s=read.seconds("drain_timeout"),
-        inference_cors_origins=read.texts("inference_cors_allowed_host"),
-        management_cors_origins=read.texts("management_cors_allowed_host"),
-        state_database=read.text("state_database"),
-        metrics_prefix=read.text("statsd_prefix"),
-        statsd=(
-            StatsdSettings(
-                host=statsd_address.host,
-                port=statsd_address.port,
-                prefix=read.text("statsd_prefix"),
-                interval_s=read.seconds("statsd_reporting_interval"),
-            )
-            if statsd_address is not None
-            else None
-        ),
-        edge_limits=EdgeLimits(
-            max_connections=read.number("max_connections"),
-            max_body_bytes=read.number("max_body_bytes"),
-            max_message_bytes=read.number("max_body_bytes"),
-            max_header_bytes=read.number("max_header_bytes"),
-            header_read_timeout_s=read.seconds("header_read_timeout"),
-            body_read_timeout_s=read.seconds("body_read_timeout"),
-            keep_alive_timeout_s=read.seconds("keep_alive_timeout"),
-            write_timeout_s=read.seconds("write_timeout"),
-        ),
-        inference_limits=InferenceLimits(
-            max_sockets=read.number("max_sockets"),
-            max_requests_per_socket=read.number("max_requests_per_socket"),
-            max_tools=read.number("max_tools"),
-            max_images=read.number("max_images"),
-        ),
-        openai_limits=OpenAiLimits(
-            max_tools=read.number("max_tools"),
-            max_images=read.number("max_images"),
-        ),
-    )
-
-
-class _Flags:
-    """Typed access to what click parsed."""
-
-    def __init__(self, flags: dict[str, object]) -> None:
-        self._flags = flags
-
-    def number(self, name: str) -> int:
-        value = self._flags[name]
-        assert isinstance(value, int), name
-        return value
-
-    def seconds(self, name: str) -> float:
-        return self.number(name) / 1000.0
-
-    def text(self, name: str) -> str:
-        value = self._flags[name]
-        assert isinstance(value, str), name
-        return value
-
-    def optional_text(self, name: str) -> str | None:
-        value = self._flags[name]
-        assert value is None or isinstance(value, str), name
-        return value
-
-    def texts(self, name: str) -> frozenset[str]:
-        value = self._flags[name]
-        assert isinstance(value, tuple), name
-        return frozenset(str(text) for text in value)
-
-    def address(self, name: str) -> HostPort | None:
-        value = self._flags[name]
-        assert value is None or isinstance(value, HostPort), name
-        return value
-
-    def switch(self, name: str) -> bool:
-        value = self._flags[name]
-        assert isinstance(value, bool), name
-        return value
-
-    def listen_address(self, name: str) -> ListenAddress:
-        address = self.optional_listen_address(name)
-        assert address is not None, name
-        return address
-
-    def optional_listen_address(self, name: str) -> ListenAddress | None:
-        value = self.address(name)
-        if value is None:
-            return None
-        return ListenAddress("--" + name.replace("_", "-"), value.host, value.port)

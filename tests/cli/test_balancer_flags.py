@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import click
 import pytest
@@ -31,21 +31,16 @@ CONTRACT = {
 
 def settings_of(*arguments: str, env: Mapping[str, str] | None = None) -> BalancerSettings:
     """What the command would run with."""
-    found: list[BalancerSettings] = []
-
-    def keep(flags: dict[str, object]) -> BalancerSettings:
-        found.append(original(flags))
-        return found[0]
-
-    original = balancer.settings_from_flags
     with (
-        patch.object(balancer, "settings_from_flags", keep),
-        patch.object(balancer, "run_program"),
+        patch.object(balancer, "run", new_callable=Mock) as run,
+        patch.object(balancer, "run_program", lambda program, **_: program(None)),
         patch.object(balancer, "set_up_logging"),
     ):
         done = CliRunner().invoke(balancer.command, arguments, env=env, catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    return found[0]
+    [settings] = run.call_args.args
+    assert isinstance(settings, BalancerSettings)
+    return settings
 
 
 def test_the_defaults_are_the_contracts() -> None:
