@@ -37,12 +37,12 @@ from paddler.balancer.http_edge.serving.listeners import (
     open_listeners,
 )
 from paddler.balancer.http_edge.serving.server import EdgeServer
-from paddler.balancer.metrics.fan_out import FanOut
 from paddler.balancer.metrics.history import History, Readings
 from paddler.balancer.metrics.registry import Gauges, MetricsRegistry
 from paddler.balancer.metrics.statsd import StatsdSettings, push_gauges
 from paddler.balancer.requests.embedding_batches import Embeddings
 from paddler.balancer.requests.generations import Generations
+from paddler.balancer.requests.observations import fan_out
 from paddler.balancer.services.inference.limits import DEFAULT_INFERENCE_LIMITS, InferenceLimits
 from paddler.balancer.services.inference.service import InferenceService
 from paddler.balancer.services.management.dashboard import Dashboard, tokens_per_s_of_fleet
@@ -161,7 +161,7 @@ def make_core(settings: BalancerSettings) -> BalancerCore:
         ),
         instance=secrets.token_hex(8),
     )
-    observer = FanOut(metrics, history)
+    observe = fan_out(metrics.observe, history.observe)
     return BalancerCore(
         buffer=buffer,
         fleet=fleet,
@@ -170,14 +170,14 @@ def make_core(settings: BalancerSettings) -> BalancerCore:
             fleet=fleet,
             buffer=buffer,
             item_timeout_s=settings.inference_item_timeout_s,
-            observer=observer,
+            observe=observe,
         ),
         embeddings=Embeddings(
             fleet=fleet,
             buffer=buffer,
             states=states,
             item_timeout_s=settings.inference_item_timeout_s,
-            observer=observer,
+            observe=observe,
         ),
         metrics=metrics,
         history=history,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 import trio
 
@@ -16,7 +16,7 @@ from paddler.balancer.dispatch.routing.cost_router import LeastBusyRouter
 from paddler.balancer.fleet.fleet import Fleet
 from paddler.balancer.requests.embedding_batches import Embeddings
 from paddler.balancer.requests.generations import Generations
-from paddler.balancer.requests.observations import NullObserver, Observer
+from paddler.balancer.requests.observations import Observe, fan_out
 from paddler.balancer.state_database.memory import MemoryStateDatabase
 from paddler.messages.state import DesiredState, InferenceParameters, ModelReference
 
@@ -47,7 +47,7 @@ async def open_core(
     max_waiting: int = 30,
     max_agents: int = 100,
     desired: DesiredState | None = None,
-    observer: Observer | None = None,
+    observers: Sequence[Observe] = (),
     router: Router | None = None,
 ) -> AsyncGenerator[Core, None]:
     """A core whose rollout runs; no agents."""
@@ -61,16 +61,16 @@ async def open_core(
     await database.save(desired or desired_state())
     states = DesiredStates(fleet=fleet, database=database)
     await states.load()
-    watcher = observer or NullObserver()
+    observe = fan_out(*observers)
     generations = Generations(
-        fleet=fleet, buffer=buffer, item_timeout_s=ITEM_TIMEOUT_S, observer=watcher
+        fleet=fleet, buffer=buffer, item_timeout_s=ITEM_TIMEOUT_S, observe=observe
     )
     embeddings = Embeddings(
         fleet=fleet,
         buffer=buffer,
         states=states,
         item_timeout_s=ITEM_TIMEOUT_S,
-        observer=watcher,
+        observe=observe,
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(states.run)

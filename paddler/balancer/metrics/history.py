@@ -10,16 +10,21 @@ import collections
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NoReturn
 
 import trio
 
-from paddler.balancer.dispatch.requests import RequestKind
-from paddler.balancer.requests.observations import BufferOutcome, RequestOutcome
+from paddler.balancer.requests.observations import (
+    BufferOutcome,
+    FirstToken,
+    Observation,
+    RequestEnded,
+    RequestOutcome,
+    WaitEnded,
+)
 from paddler.concurrency.changes import Changes
 from paddler.messages.dashboard import HistorySnapshot, Sample
-from paddler.messages.generation import Usage
 
 TICK_S = 0.25
 TICKS_PER_SAMPLE = 8
@@ -57,7 +62,7 @@ class _Interval:
 
 
 class History:
-    """Implements the generation `Observer`; `run` makes its clock go.
+    """Samples gauges and what it observes of requests; `run` makes its clock go.
 
     Args:
         readings: Gauges to sample.
@@ -115,37 +120,20 @@ class History:
             self._interval = _Interval()
         self.ticks.note()
 
-    def request_buffered(self, kind: RequestKind, wait_s: float, outcome: BufferOutcome) -> None:
-        """A wait for a slot ended; one that failed is a failed request."""
-        if outcome in (BufferOutcome.FULL, BufferOutcome.TIMEOUT):
-            self._interval.requests_failed += 1
-
-    def first_token(self, ttft_s: float) -> None:
-        """A generation's first token arrived."""
-        if len(self._interval.ttfts_s) < MAX_TTFTS_PER_SAMPLE:
-            self._interval.ttfts_s.append(ttft_s)
-
-    def token_gaps(self, gaps_s: Sequence[float]) -> None:
-        """Not kept."""
-
-    def request_ended(
-        self,
-        kind: RequestKind,
-        agent_name: str | None,
-        outcome: RequestOutcome,
-        duration_s: float,
-        usage: Usage | None,
-    ) -> None:
-        """A request that held a slot ended."""
+    def observe(self, observation: Observation) -> None:
+        """Count it into the present interval; what no sample shows is not kept."""
         interval = self._interval
-        interval.requests_ended += 1
-        interval.requests_failed += outcome not in _NOT_FAILURES
-        if usage is not None:
-            interval.prompt_tokens += usage.prompt_tokens
-            interval.cached_tokens += usage.cached_prompt_tokens
-
-    def taken_over(self, agent_name: str | None) -> None:
-        """Not kept: the request goes on."""
+        match observation:
+            case WaitEnded(outcome=BufferOutcome.FULL | BufferOutcome.TIMEOUT):
+                interval.requests_failed += 1
+            case FirstToken(ttft_s) if len(interval.ttfts_s) < MAX_TTFTS_PER_SAMPLE:
+                interval.ttfts_s.append(ttft_s)
+            case RequestEnded(outcome=outcome, usage=usage):
+                interval.requests_ended += 1
+                interval.requests_failed += outcome not in _NOT_FAILURES
+                if usage is not None:
+                    interval.prompt_tokens += usage.prompt_tokens
+                    interval.cached_tokens += usage.cached_prompt_tokens
 
     def _sample(self, interval: _Interval) -> Sample:
         prompt_tokens = interval.prompt_tokens

@@ -13,10 +13,15 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.metrics_core import Metric
 from typing_extensions import override
 
-from paddler.balancer.dispatch.requests import RequestKind
 from paddler.balancer.metrics.cache_metrics import PromptCacheMetrics
-from paddler.balancer.requests.observations import BufferOutcome, RequestOutcome
-from paddler.messages.generation import Usage
+from paddler.balancer.requests.observations import (
+    FirstToken,
+    Observation,
+    RequestEnded,
+    TakenOver,
+    TokenGaps,
+    WaitEnded,
+)
 from paddler.messages.link import LoadReport
 
 MAX_AGENT_LABELS = 256
@@ -61,7 +66,7 @@ class _RegistryWithoutBeginnings(CollectorRegistry):
 
 
 class MetricsRegistry:
-    """Implements the generation `Observer`; a registry of its own, not the process's.
+    """Counts what it observes of requests, in a registry that is not the process's.
 
     Args:
         prefix: Of every metric's name.
@@ -130,46 +135,37 @@ class MetricsRegistry:
         """Everything in Prometheus' text format."""
         return generate_latest(self._registry)
 
-    def request_buffered(self, kind: RequestKind, wait_s: float, outcome: BufferOutcome) -> None:
-        """A wait for a slot ended."""
-        self._buffer_wait.labels(kind.value, outcome.value).observe(wait_s)
+    def observe(self, observation: Observation) -> None:
+        """Count it."""
+        match observation:
+            case WaitEnded(kind, waited_s, outcome):
+                self._buffer_wait.labels(kind.value, outcome.value).observe(waited_s)
+            case FirstToken(ttft_s):
+                self._ttft.observe(ttft_s)
+            case TokenGaps(gaps_s):
+                for gap_s in gaps_s:
+                    self._token_gap.observe(gap_s)
+            case TakenOver(agent_name):
+                self._takeovers.labels(self._agent_label(agent_name)).inc()
+            case RequestEnded():
+                self._count(observation)
 
-    def first_token(self, ttft_s: float) -> None:
-        """A generation's first token arrived."""
-        self._ttft.observe(ttft_s)
-
-    def token_gaps(self, gaps_s: Sequence[float]) -> None:
-        """Times between token events."""
-        observe = self._token_gap.observe
-        for gap_s in gaps_s:
-            observe(gap_s)
-
-    def request_ended(
-        self,
-        kind: RequestKind,
-        agent_name: str | None,
-        outcome: RequestOutcome,
-        duration_s: float,
-        usage: Usage | None,
-    ) -> None:
-        """A request that held a slot ended."""
-        agent = self._agent_label(agent_name)
-        self._duration.labels(kind.value, outcome.value).observe(duration_s)
-        self._requests.labels(kind.value, agent, outcome.value).inc()
+    def _count(self, request: RequestEnded) -> None:
+        outcome = request.outcome.value
+        agent = self._agent_label(request.agent_name)
+        self._duration.labels(request.kind.value, outcome).observe(request.duration_s)
+        self._requests.labels(request.kind.value, agent, outcome).inc()
+        usage = request.usage
         if usage is None:
             return
-        self._prompt_tokens.labels(agent, outcome.value).inc(usage.prompt_tokens)
-        self._cached_tokens.labels(agent, outcome.value).inc(usage.cached_prompt_tokens)
-        self._generated_tokens.labels(agent, outcome.value).inc(
+        self._prompt_tokens.labels(agent, outcome).inc(usage.prompt_tokens)
+        self._cached_tokens.labels(agent, outcome).inc(usage.cached_prompt_tokens)
+        self._generated_tokens.labels(agent, outcome).inc(
             usage.content_tokens
             + usage.reasoning_tokens
             + usage.tool_call_tokens
             + usage.undeterminable_tokens
         )
-
-    def taken_over(self, agent_name: str | None) -> None:
-        """A request lost its agent."""
-        self._takeovers.labels(self._agent_label(agent_name)).inc()
 
     def _agent_label(self, agent_name: str | None) -> str:
         name = agent_name or _NAMELESS

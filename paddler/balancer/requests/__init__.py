@@ -6,9 +6,9 @@ How the parts are put together (`balancer/run.py` does):
     fleet = Fleet(buffer)
     states = DesiredStates(fleet=fleet, database=database)
     await states.load()
-    generations = Generations(fleet=fleet, buffer=buffer, item_timeout_s=30.0, observer=observer)
+    generations = Generations(fleet=fleet, buffer=buffer, item_timeout_s=30.0, observe=observe)
     embeddings = Embeddings(
-        fleet=fleet, buffer=buffer, states=states, item_timeout_s=30.0, observer=observer
+        fleet=fleet, buffer=buffer, states=states, item_timeout_s=30.0, observe=observe
     )
     await nursery.start(states.run)
 
@@ -17,6 +17,6 @@ At shutdown: `generations.shut_down()`, `embeddings.shut_down()`; then cancel.
 - `generation`: one generation, resumed elsewhere when its agent is lost.
 - `embedding_chunks`: one batch of documents, spread over agents.
 - `items`: what arrives in an outbox.
-- `observer`: what metrics may want to know.
+- `observations`: what metrics may want to know.
 - `errors`: why a request never started.
 """

@@ -30,7 +30,7 @@ from paddler.balancer.requests.items import (
     GenerationError,
 )
 from paddler.balancer.requests.leasing import observed_slot
-from paddler.balancer.requests.observations import Observer, RequestOutcome
+from paddler.balancer.requests.observations import Observe, RequestEnded, RequestOutcome, TakenOver
 from paddler.balancer.requests.progress import Pause
 from paddler.concurrency.mailbox import Mailbox, MailboxFull
 from paddler.messages.embeddings import GenerateEmbeddingBatch
@@ -71,7 +71,7 @@ class Embeddings:
         buffer: Where slots come from.
         states: Says whether embeddings are enabled, and the chunks' size.
         item_timeout_s: Longest silence of an agent between two results.
-        observer: Told of every chunk.
+        observe: Told of every chunk.
     """
 
     def __init__(
@@ -81,13 +81,13 @@ class Embeddings:
         buffer: Buffer,
         states: DesiredStateSource,
         item_timeout_s: float,
-        observer: Observer,
+        observe: Observe,
     ) -> None:
         self._fleet = fleet
         self._buffer = buffer
         self._states = states
         self._item_timeout_s = item_timeout_s
-        self._observer = observer
+        self._observe = observe
         self._running: set[_Batch] = set()
 
     def shut_down(self) -> None:
@@ -205,7 +205,7 @@ class Embeddings:
         while True:
             try:
                 async with observed_slot(
-                    self._buffer, self._observer, batch.hints, arrival=arrival
+                    self._buffer, self._observe, batch.hints, arrival=arrival
                 ) as lease:
                     arrival = lease.arrival
                     link = self._fleet.link(lease.link_id)
@@ -224,7 +224,7 @@ class Embeddings:
             if chunk.pause is not Pause.GIVEN_BACK:
                 return
             n_fruitless = 0 if chunk.made_progress else n_fruitless + 1
-            self._observer.taken_over(chunk.agent_name)
+            self._observe(TakenOver(chunk.agent_name))
             logger.info(
                 "chunk_given_back request=%s reason=%r", batch.request_id, chunk.give_back_reason
             )
@@ -244,12 +244,9 @@ class Embeddings:
             outcome = await self._until_ended_or_silent(batch, chunk)
         finally:
             link.forget(agent_request_id)
-            self._observer.request_ended(
-                RequestKind.EMBEDDING,
-                link.record.name,
-                outcome,
-                trio.current_time() - began_at,
-                None,
+            duration_s = trio.current_time() - began_at
+            self._observe(
+                RequestEnded(RequestKind.EMBEDDING, link.record.name, outcome, duration_s)
             )
 
     async def _until_ended_or_silent(self, batch: _Batch, chunk: ChunkProgress) -> RequestOutcome:

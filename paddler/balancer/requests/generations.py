@@ -24,7 +24,7 @@ from paddler.balancer.fleet.fleet import Fleet
 from paddler.balancer.requests.errors import GenerationNotSupported
 from paddler.balancer.requests.items import GenerationError, GenerationItem, GenerationStart
 from paddler.balancer.requests.leasing import observed_slot
-from paddler.balancer.requests.observations import Observer, RequestOutcome
+from paddler.balancer.requests.observations import Observe, RequestEnded, RequestOutcome, TakenOver
 from paddler.balancer.requests.progress import AgentWork, GenerationProgress, Pause
 from paddler.concurrency.mailbox import Mailbox
 from paddler.messages.generation import GenerationOrder, GenerationStarted
@@ -46,16 +46,16 @@ class Generations:
         fleet: The agents' links.
         buffer: Where slots come from.
         item_timeout_s: Longest silence of an agent between two items.
-        observer: Told of every request.
+        observe: Told of every request.
     """
 
     def __init__(
-        self, *, fleet: Fleet, buffer: Buffer, item_timeout_s: float, observer: Observer
+        self, *, fleet: Fleet, buffer: Buffer, item_timeout_s: float, observe: Observe
     ) -> None:
         self._fleet = fleet
         self._buffer = buffer
         self._item_timeout_s = item_timeout_s
-        self._observer = observer
+        self._observe = observe
         self._running: set[GenerationProgress] = set()
 
     def shut_down(self) -> None:
@@ -82,7 +82,7 @@ class Generations:
             GenerationNotSupported: The model serves embeddings only.
             BufferFull, BufferTimeout, ShuttingDown: No slot; before `started` only.
         """
-        progress = GenerationProgress(outbox, self._observer, trio.current_time())
+        progress = GenerationProgress(outbox, self._observe, trio.current_time())
         self._running.add(progress)
         try:
             self._refuse_if_embeddings_only()
@@ -92,12 +92,14 @@ class Generations:
             progress.close()
             start = progress.start
             if start is not None:
-                self._observer.request_ended(
-                    RequestKind.GENERATION,
-                    start.agent_name,
-                    progress.outcome or RequestOutcome.CANCELLED,
-                    trio.current_time() - progress.arrived_at,
-                    progress.usage,
+                self._observe(
+                    RequestEnded(
+                        RequestKind.GENERATION,
+                        start.agent_name,
+                        progress.outcome or RequestOutcome.CANCELLED,
+                        trio.current_time() - progress.arrived_at,
+                        progress.usage,
+                    )
                 )
 
     async def _run_somewhere(
@@ -118,7 +120,7 @@ class Generations:
         while progress.outcome is None:
             try:
                 async with observed_slot(
-                    self._buffer, self._observer, hints, arrival=arrival
+                    self._buffer, self._observe, hints, arrival=arrival
                 ) as lease:
                     arrival = lease.arrival
                     link = self._fleet.link(lease.link_id)
@@ -176,7 +178,7 @@ class Generations:
         if start is None:
             return
         start.n_takeovers += 1
-        self._observer.taken_over(start.agent_name)
+        self._observe(TakenOver(start.agent_name))
         logger.info(
             "request_given_back request=%s agent=%s reason=%r",
             request_id,

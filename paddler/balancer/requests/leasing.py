@@ -1,4 +1,4 @@
-"""A slot lease, with its wait told to the observer."""
+"""A slot lease, with its wait observed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from paddler.balancer.dispatch.errors import (
     ShuttingDown,
 )
 from paddler.balancer.dispatch.requests import SlotHints
-from paddler.balancer.requests.observations import BufferOutcome, Observer
+from paddler.balancer.requests.observations import BufferOutcome, Observe, WaitEnded
 
 _OUTCOMES: dict[type[DispatchError], BufferOutcome] = {
     BufferFull: BufferOutcome.FULL,
@@ -26,7 +26,7 @@ _OUTCOMES: dict[type[DispatchError], BufferOutcome] = {
 
 @contextlib.asynccontextmanager
 async def observed_slot(
-    buffer: Buffer, observer: Observer, hints: SlotHints, *, arrival: int | None
+    buffer: Buffer, observe: Observe, hints: SlotHints, *, arrival: int | None
 ) -> AsyncGenerator[SlotLease, None]:
     """`buffer.slot`, observed; raises the same."""
     began_at = trio.current_time()
@@ -36,11 +36,11 @@ async def observed_slot(
         async with buffer.slot(hints, arrival=arrival) as lease:
             is_granted = True
             waited_s = trio.current_time() - began_at
-            observer.request_buffered(hints.kind, waited_s, BufferOutcome.GRANTED)
+            observe(WaitEnded(hints.kind, waited_s, BufferOutcome.GRANTED))
             yield lease
     except DispatchError as error:
         outcome = _OUTCOMES[type(error)]
         raise
     finally:
         if not is_granted:
-            observer.request_buffered(hints.kind, trio.current_time() - began_at, outcome)
+            observe(WaitEnded(hints.kind, trio.current_time() - began_at, outcome))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from paddler.balancer.dispatch.requests import RequestKind
 from paddler.messages.generation import Usage
@@ -33,53 +33,58 @@ class RequestOutcome(enum.StrEnum):
     CLIENT_TOO_SLOW = "client_too_slow"
 
 
-class Observer(Protocol):
-    """Told of every request; must not wait and must not raise."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class WaitEnded:
+    """A wait for a slot ended, also one of no length."""
 
-    def request_buffered(self, kind: RequestKind, wait_s: float, outcome: BufferOutcome) -> None:
-        """A wait for a slot ended, also one of no length."""
-
-    def first_token(self, ttft_s: float) -> None:
-        """A generation's first token arrived, `ttft_s` after the request."""
-
-    def token_gaps(self, gaps_s: Sequence[float]) -> None:
-        """Times between token events of one generation, some at a time."""
-
-    def request_ended(
-        self,
-        kind: RequestKind,
-        agent_name: str | None,
-        outcome: RequestOutcome,
-        duration_s: float,
-        usage: Usage | None,
-    ) -> None:
-        """A request that held a slot ended; `usage` only if the agent told it."""
-
-    def taken_over(self, agent_name: str | None) -> None:
-        """A request lost the agent `agent_name` and goes back to the buffer."""
+    kind: RequestKind
+    waited_s: float
+    outcome: BufferOutcome
 
 
-class NullObserver:
-    """Observes nothing."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class FirstToken:
+    """A generation's first token arrived, `ttft_s` after the request."""
 
-    def request_buffered(self, kind: RequestKind, wait_s: float, outcome: BufferOutcome) -> None:
-        """Ignore it."""
+    ttft_s: float
 
-    def first_token(self, ttft_s: float) -> None:
-        """Ignore it."""
 
-    def token_gaps(self, gaps_s: Sequence[float]) -> None:
-        """Ignore them."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class TokenGaps:
+    """Times between token events of one generation, some at a time."""
 
-    def request_ended(
-        self,
-        kind: RequestKind,
-        agent_name: str | None,
-        outcome: RequestOutcome,
-        duration_s: float,
-        usage: Usage | None,
-    ) -> None:
-        """Ignore it."""
+    gaps_s: Sequence[float]
 
-    def taken_over(self, agent_name: str | None) -> None:
-        """Ignore it."""
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TakenOver:
+    """A request lost the agent `agent_name` and goes back to the buffer."""
+
+    agent_name: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RequestEnded:
+    """A request that held a slot ended; `usage` only if the agent told it."""
+
+    kind: RequestKind
+    agent_name: str | None
+    outcome: RequestOutcome
+    duration_s: float
+    usage: Usage | None = None
+
+
+Observation = WaitEnded | FirstToken | TokenGaps | TakenOver | RequestEnded
+
+Observe = Callable[[Observation], None]
+"""Told of everything that happens to requests; must not wait and must not raise."""
+
+
+def fan_out(*observers: Observe) -> Observe:
+    """Tells each of `observers`, in order."""
+
+    def observe(observation: Observation) -> None:
+        for each in observers:
+            each(observation)
+
+    return observe

@@ -13,7 +13,7 @@ from typing import Protocol
 import trio
 
 from paddler.balancer.requests.items import GenerationError, GenerationItem, GenerationStart
-from paddler.balancer.requests.observations import Observer, RequestOutcome
+from paddler.balancer.requests.observations import FirstToken, Observe, RequestOutcome, TokenGaps
 from paddler.concurrency.mailbox import Mailbox, MailboxFull
 from paddler.messages.generation import (
     TERMINAL_EVENTS,
@@ -27,7 +27,7 @@ from paddler.messages.generation import (
 from paddler.messages.link import EmbeddingEvents, LoadReport, Resume
 
 GAPS_PER_REPORT = 64
-"""How many gaps between tokens are told to the observer at a time."""
+"""How many gaps between tokens are told at at a time."""
 
 
 class Pause(enum.Enum):
@@ -53,15 +53,15 @@ class GenerationProgress:
 
     Args:
         outbox: Where items go; closed after the one that ends the generation.
-        observer: Told of first token and gaps.
+        observe: Told of first token and gaps.
         arrived_at: When the request came, on Trio's clock.
     """
 
     def __init__(
-        self, outbox: Mailbox[GenerationItem], observer: Observer, arrived_at: float
+        self, outbox: Mailbox[GenerationItem], observe: Observe, arrived_at: float
     ) -> None:
         self._outbox = outbox
-        self._observer = observer
+        self._observe = observe
         self.arrived_at = arrived_at
         self._token_ids: list[int] = []
         self._n_sent_bytes = 0
@@ -201,7 +201,7 @@ class GenerationProgress:
             ttft_s = now - self.arrived_at
             if self.start is not None:
                 self.start.ttft_ms = ttft_s * 1000.0
-            self._observer.first_token(ttft_s)
+            self._observe(FirstToken(ttft_s))
             return
         self._gaps_s.append(now - last)
         if len(self._gaps_s) >= GAPS_PER_REPORT:
@@ -210,7 +210,7 @@ class GenerationProgress:
     def _report_gaps(self) -> None:
         gaps_s, self._gaps_s = self._gaps_s, []
         if gaps_s:
-            self._observer.token_gaps(gaps_s)
+            self._observe(TokenGaps(gaps_s))
 
 
 def _utf8_length(text: str) -> int:

@@ -8,7 +8,13 @@ from trio.testing import MockClock
 
 from paddler.balancer.dispatch.requests import RequestKind
 from paddler.balancer.metrics.history import TICK_S, TICKS_PER_SAMPLE, History, Readings
-from paddler.balancer.requests.observations import BufferOutcome, RequestOutcome
+from paddler.balancer.requests.observations import (
+    BufferOutcome,
+    FirstToken,
+    RequestEnded,
+    RequestOutcome,
+    WaitEnded,
+)
 from paddler.messages.dashboard import Sample
 from paddler.messages.generation import Usage
 
@@ -53,12 +59,12 @@ def test_a_sample_has_means_of_load_and_the_most_that_waited() -> None:
 def test_requests_of_an_interval_become_one_sample_and_the_next_starts_at_nothing() -> None:
     history = make_history(Gauges())
     for ttft_s in (0.1, 0.2, 4.0):
-        history.first_token(ttft_s)
+        history.observe(FirstToken(ttft_s))
     usage = Usage(prompt_tokens=100, cached_prompt_tokens=25)
-    history.request_ended(RequestKind.GENERATION, "a", RequestOutcome.DONE, 1.0, usage)
-    history.request_ended(RequestKind.GENERATION, "a", RequestOutcome.CANCELLED, 1.0, None)
-    history.request_ended(RequestKind.GENERATION, "a", RequestOutcome.AGENT_LOST, 1.0, None)
-    history.request_buffered(RequestKind.GENERATION, 10.0, BufferOutcome.TIMEOUT)
+    history.observe(RequestEnded(RequestKind.GENERATION, "a", RequestOutcome.DONE, 1.0, usage))
+    history.observe(RequestEnded(RequestKind.GENERATION, "a", RequestOutcome.CANCELLED, 1.0))
+    history.observe(RequestEnded(RequestKind.GENERATION, "a", RequestOutcome.AGENT_LOST, 1.0))
+    history.observe(WaitEnded(RequestKind.GENERATION, 10.0, BufferOutcome.TIMEOUT))
     sample = next_sample(history)
     assert sample.ttft_ms == 200.0
     assert sample.cached_share == 0.25

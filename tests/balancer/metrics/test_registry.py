@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from paddler.balancer.dispatch.requests import RequestKind
 from paddler.balancer.metrics.registry import MAX_AGENT_LABELS, Gauges, MetricsRegistry
-from paddler.balancer.requests.observations import BufferOutcome, RequestOutcome
+from paddler.balancer.requests.observations import (
+    BufferOutcome,
+    FirstToken,
+    RequestEnded,
+    RequestOutcome,
+    TakenOver,
+    TokenGaps,
+    WaitEnded,
+)
 from paddler.messages.generation import Usage
 
 
@@ -33,8 +41,8 @@ def test_gauges_are_read_when_somebody_asks() -> None:
 def test_requests_are_counted_by_kind_agent_and_outcome() -> None:
     registry = MetricsRegistry("paddler_")
     usage = Usage(prompt_tokens=10, cached_prompt_tokens=4, content_tokens=3, reasoning_tokens=2)
-    registry.request_ended(RequestKind.GENERATION, "a1", RequestOutcome.DONE, 1.5, usage)
-    registry.request_ended(RequestKind.GENERATION, None, RequestOutcome.CANCELLED, 0.1, None)
+    registry.observe(RequestEnded(RequestKind.GENERATION, "a1", RequestOutcome.DONE, 1.5, usage))
+    registry.observe(RequestEnded(RequestKind.GENERATION, None, RequestOutcome.CANCELLED, 0.1))
     lines = lines_of(registry)
     for line in (
         'paddler_requests_total{agent="a1",kind="generation",outcome="done"} 1.0',
@@ -49,17 +57,17 @@ def test_requests_are_counted_by_kind_agent_and_outcome() -> None:
 
 def test_no_series_tells_when_another_began() -> None:
     registry = MetricsRegistry("paddler_")
-    registry.request_ended(RequestKind.GENERATION, "a1", RequestOutcome.DONE, 1.5, None)
+    registry.observe(RequestEnded(RequestKind.GENERATION, "a1", RequestOutcome.DONE, 1.5))
     assert "paddler_requests_total" in registry.text().decode()
     assert "_created" not in registry.text().decode()
 
 
 def test_times_go_into_histograms() -> None:
     registry = MetricsRegistry("p_")
-    registry.request_buffered(RequestKind.EMBEDDING, 0.2, BufferOutcome.GRANTED)
-    registry.first_token(0.03)
-    registry.token_gaps([0.004, 0.5, 100.0])
-    registry.taken_over("a1")
+    registry.observe(WaitEnded(RequestKind.EMBEDDING, 0.2, BufferOutcome.GRANTED))
+    registry.observe(FirstToken(0.03))
+    registry.observe(TokenGaps([0.004, 0.5, 100.0]))
+    registry.observe(TakenOver("a1"))
     lines = lines_of(registry)
     for line in (
         'p_buffer_wait_seconds_bucket{kind="embedding",le="0.25",outcome="granted"} 1.0',
@@ -75,7 +83,7 @@ def test_times_go_into_histograms() -> None:
 def test_agent_labels_are_bounded() -> None:
     registry = MetricsRegistry("p_")
     for number in range(MAX_AGENT_LABELS + 50):
-        registry.taken_over(f"agent {number}")
+        registry.observe(TakenOver(f"agent {number}"))
     lines = [line for line in lines_of(registry) if line.startswith("p_takeovers_total")]
     assert len(lines) == MAX_AGENT_LABELS + 1
     assert 'p_takeovers_total{agent="(other)"} 50.0' in lines
@@ -83,5 +91,5 @@ def test_agent_labels_are_bounded() -> None:
 
 def test_two_registries_share_nothing() -> None:
     first, second = MetricsRegistry("p_"), MetricsRegistry("p_")
-    first.first_token(1.0)
+    first.observe(FirstToken(1.0))
     assert "p_time_to_first_token_seconds_count 0.0" in lines_of(second)
