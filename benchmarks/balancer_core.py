@@ -18,10 +18,12 @@ import trio
 
 from paddler.balancer.deployments.desired_state import DesiredStates
 from paddler.balancer.dispatch.buffer import Buffer
-from paddler.balancer.dispatch.pool import Router, SlotPool
+from paddler.balancer.dispatch.pool import SlotPool
 from paddler.balancer.dispatch.prefix_chain import chain_of
 from paddler.balancer.dispatch.requests import RequestKind, SlotHints
-from paddler.balancer.dispatch.routing.cost_router import CostRouter, LeastBusyRouter
+from paddler.balancer.dispatch.routing.cost_router import CostRouter
+from paddler.balancer.dispatch.routing.least_busy import LeastBusyRouter
+from paddler.balancer.dispatch.routing.router import Router
 from paddler.balancer.fleet.fleet import Fleet
 from paddler.balancer.requests.generations import Generations
 from paddler.balancer.requests.items import GenerationItem

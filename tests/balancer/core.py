@@ -11,8 +11,8 @@ import trio
 
 from paddler.balancer.deployments.desired_state import DesiredStates
 from paddler.balancer.dispatch.buffer import Buffer
-from paddler.balancer.dispatch.pool import Router
-from paddler.balancer.dispatch.routing.cost_router import LeastBusyRouter
+from paddler.balancer.dispatch.routing.least_busy import LeastBusyRouter
+from paddler.balancer.dispatch.routing.router import Router
 from paddler.balancer.fleet.fleet import Fleet
 from paddler.balancer.requests.embedding_batches import Embeddings
 from paddler.balancer.requests.generations import Generations

@@ -5,7 +5,9 @@ The decisions are plain functions without checkpoints, so no invariant can be
 interleaved; only `buffer` waits.
 
 - `requests`: what the choice may depend on.
-- `pool`: agents' slots, leases and waiters.
-- `routing`: chooses among agents with a free slot.
+- `agent_slots`, `leases`: an agent's slots, and a request's hold on one.
+- `waiting_line`: who waits, and in which order they are served.
+- `pool`: slots, leases and waiters put together.
+- `routing/`: chooses among agents with a free slot.
 - `buffer`: the asynchronous face, with its bound and its timeout.
 """

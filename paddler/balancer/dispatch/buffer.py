@@ -12,16 +12,16 @@ from collections.abc import AsyncGenerator
 import trio
 
 from paddler.balancer.dispatch.errors import BufferFull, BufferTimeout, ShuttingDown
-from paddler.balancer.dispatch.pool import Lease, Router, SlotPool
+from paddler.balancer.dispatch.leases import Lease
+from paddler.balancer.dispatch.pool import SlotPool
 from paddler.balancer.dispatch.requests import SlotHints
+from paddler.balancer.dispatch.routing.router import Router
 from paddler.concurrency.changes import Changes
 from paddler.concurrency.latest import Latest
 
-SlotLease = Lease
-
 
 class Buffer:
-    """Hands out slot leases.
+    """Grants leases on slots.
 
     Args:
         router: Chooses where several agents have a free slot.
@@ -57,7 +57,7 @@ class Buffer:
     @contextlib.asynccontextmanager
     async def slot(
         self, hints: SlotHints, *, arrival: int | None = None
-    ) -> AsyncGenerator[SlotLease, None]:
+    ) -> AsyncGenerator[Lease, None]:
         """Hold a lease on one slot for the length of the block.
 
         The slot is free again, and possibly the next waiter's, however the
@@ -80,7 +80,7 @@ class Buffer:
         """Grant nothing any more; those who wait get `ShuttingDown`."""
         self.pool.close()
 
-    async def _acquire(self, hints: SlotHints, arrival: int | None) -> SlotLease:
+    async def _acquire(self, hints: SlotHints, arrival: int | None) -> Lease:
         await trio.lowlevel.checkpoint_if_cancelled()
         if self.pool.closed:
             raise ShuttingDown
@@ -93,7 +93,7 @@ class Buffer:
             raise BufferFull(self._max_waiting, self.pool.why_none_serves(hints))
         return await self._wait(hints, place, is_newcomer=is_newcomer)
 
-    async def _wait(self, hints: SlotHints, arrival: int, *, is_newcomer: bool) -> SlotLease:
+    async def _wait(self, hints: SlotHints, arrival: int, *, is_newcomer: bool) -> Lease:
         settled = trio.Event()
         waiter = self.pool.wait(hints, arrival, settled.set, is_newcomer=is_newcomer)
         lease = None

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from paddler.balancer.dispatch.pool import AgentSlots
+from paddler.balancer.dispatch.agent_slots import AgentSlots
 from paddler.balancer.dispatch.requests import RequestKind
 from paddler.messages.agents import (
     AgentSnapshot,

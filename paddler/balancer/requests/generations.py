@@ -14,8 +14,9 @@ import logging
 
 import trio
 
-from paddler.balancer.dispatch.buffer import Buffer, SlotLease
+from paddler.balancer.dispatch.buffer import Buffer
 from paddler.balancer.dispatch.errors import DispatchError, ShuttingDown
+from paddler.balancer.dispatch.leases import Lease
 from paddler.balancer.dispatch.pool import SlotPool
 from paddler.balancer.dispatch.prefix_chain import PrefixChain, chain_of, pin_of
 from paddler.balancer.dispatch.requests import RequestKind, SlotHints
@@ -196,7 +197,7 @@ class Generations:
 class _LeasedWork:
     """Tells dispatch, and the log, what an agent's work comes to."""
 
-    def __init__(self, pool: SlotPool, lease: SlotLease, agent_id: str, request_id: str) -> None:
+    def __init__(self, pool: SlotPool, lease: Lease, agent_id: str, request_id: str) -> None:
         self._pool = pool
         self._lease = lease
         self._agent_id = agent_id

@@ -7,13 +7,14 @@ from collections.abc import AsyncGenerator
 
 import trio
 
-from paddler.balancer.dispatch.buffer import Buffer, SlotLease
+from paddler.balancer.dispatch.buffer import Buffer
 from paddler.balancer.dispatch.errors import (
     BufferFull,
     BufferTimeout,
     DispatchError,
     ShuttingDown,
 )
+from paddler.balancer.dispatch.leases import Lease
 from paddler.balancer.dispatch.requests import SlotHints
 from paddler.balancer.requests.observations import BufferOutcome, Observe, WaitEnded
 
@@ -27,7 +28,7 @@ _OUTCOMES: dict[type[DispatchError], BufferOutcome] = {
 @contextlib.asynccontextmanager
 async def observed_slot(
     buffer: Buffer, observe: Observe, hints: SlotHints, *, arrival: int | None
-) -> AsyncGenerator[SlotLease, None]:
+) -> AsyncGenerator[Lease, None]:
     """`buffer.slot`, observed; raises the same."""
     began_at = trio.current_time()
     outcome = BufferOutcome.CANCELLED

@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from paddler.balancer.deployments.rollout import Condition, Rollout, condition_of, next_step
-from paddler.balancer.dispatch.pool import AgentSlots
+from paddler.balancer.dispatch.agent_slots import AgentSlots
 from paddler.balancer.fleet.agents import AgentRecord
 from paddler.messages.agents import ApplicationStatus
 from paddler.messages.link import AgentStatus

@@ -8,11 +8,11 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from paddler.balancer.dispatch.agent_slots import AgentSlots
 from paddler.balancer.dispatch.buffer import Buffer
 from paddler.balancer.dispatch.errors import BufferFull, BufferTimeout, ShuttingDown
-from paddler.balancer.dispatch.pool import AgentSlots
 from paddler.balancer.dispatch.requests import RequestKind, SlotHints
-from paddler.balancer.dispatch.routing.cost_router import LeastBusyRouter
+from paddler.balancer.dispatch.routing.least_busy import LeastBusyRouter
 
 HINTS = SlotHints()
 

@@ -15,10 +15,13 @@ from hypothesis.stateful import (
 )
 from typing_extensions import override
 
+from paddler.balancer.dispatch.agent_slots import AgentSlots
 from paddler.balancer.dispatch.errors import ShuttingDown
-from paddler.balancer.dispatch.pool import AgentSlots, Lease, SlotPool, Waiter
+from paddler.balancer.dispatch.leases import Lease
+from paddler.balancer.dispatch.pool import SlotPool
 from paddler.balancer.dispatch.requests import RequestKind, SlotHints
-from paddler.balancer.dispatch.routing.cost_router import LeastBusyRouter
+from paddler.balancer.dispatch.routing.least_busy import LeastBusyRouter
+from paddler.balancer.dispatch.waiting_line import Waiter
 
 GENERATION = frozenset({RequestKind.GENERATION})
 EMBEDDING = frozenset({RequestKind.EMBEDDING})

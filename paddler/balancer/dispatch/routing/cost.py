@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from paddler.balancer.dispatch.pool import AgentSlots
+from paddler.balancer.dispatch.agent_slots import AgentSlots
 
 UNKNOWN_PREFILL_TOKENS_PER_S = 500.0
 """Assumed while no agent has measured its speed."""

@@ -1,11 +1,10 @@
-"""Chooses an agent for a request when several have a free slot.
+"""The choice of an agent by the estimated time to first token.
 
-`LeastBusyRouter` looks at slots only. `CostRouter` chooses by the estimated
-time to first token: what the agent still has to prefill, plus what of this
-prompt is not in its caches, at its own measured speed; and by what the request
-would push out of those caches, so that conversations which merely begin alike
-do not all end up at one agent. Load counts from the grant on, not from the
-agent's first answer.
+Counted are what the agent still has to prefill, plus what of this prompt is
+not in its caches, at its own measured speed; and what the request would push
+out of those caches, so that conversations which merely begin alike do not all
+end up at one agent. Load counts from the grant on, not from the agent's first
+answer.
 """
 
 from __future__ import annotations
@@ -15,11 +14,15 @@ from collections.abc import Collection, Sequence
 
 from typing_extensions import override
 
-from paddler.balancer.dispatch.pool import AgentSlots, Lease, Router, Waiter, Why
+from paddler.balancer.dispatch.agent_slots import AgentSlots
+from paddler.balancer.dispatch.leases import Lease, Why
 from paddler.balancer.dispatch.prefix_chain import PrefixChain
 from paddler.balancer.dispatch.requests import SlotHints
 from paddler.balancer.dispatch.routing.cost import BytesPerToken, lost_bytes, ttft_s, usual_speed
+from paddler.balancer.dispatch.routing.least_busy import LeastBusyRouter
 from paddler.balancer.dispatch.routing.prefix_index import Holding, PrefixIndex
+from paddler.balancer.dispatch.routing.router import Router
+from paddler.balancer.dispatch.waiting_line import Waiter
 
 NEARLY_EQUAL = 1.01
 """Costs within this factor of the best are a tie."""
@@ -41,54 +44,7 @@ DOUBTFUL_TOKENS = 128
 """An agent that had this share less cached than was thought, and this many tokens, is doubted."""
 
 
-class LeastBusyRouter(Router):
-    """The agent with the smallest share of its slots leased; ties at random.
-
-    Args:
-        random_source: Breaks ties.
-    """
-
-    def __init__(self, random_source: random.Random) -> None:
-        self._random = random_source
-
-    @override
-    def choose(self, candidates: list[AgentSlots], hints: SlotHints) -> tuple[AgentSlots, Why]:
-        if len(candidates) == 1:
-            return candidates[0], "only_free"
-        least = min(agent.n_leased / agent.n_slots for agent in candidates)
-        ties = [agent for agent in candidates if agent.n_leased / agent.n_slots == least]
-        return ties[0] if len(ties) == 1 else self._random.choice(ties), "least_busy"
-
-    @override
-    def pick_waiter(self, agent: AgentSlots, waiters: Sequence[Waiter]) -> int:
-        return 0
-
-    @override
-    def granted(self, lease: Lease) -> None:
-        """Nothing to remember."""
-
-    @override
-    def began(self, lease: Lease, prompt_tokens: int, cached_tokens: int) -> None:
-        """Nothing to remember."""
-
-    @override
-    def prefilled(self, lease: Lease) -> None:
-        """Nothing to remember."""
-
-    @override
-    def released(self, lease: Lease) -> None:
-        """Nothing to remember."""
-
-    @override
-    def reported(self, agent: AgentSlots, tips: Collection[int]) -> None:
-        """Nothing to remember."""
-
-    @override
-    def forget(self, agent: AgentSlots) -> None:
-        """Nothing to remember."""
-
-
-class CostRouter(LeastBusyRouter):
+class CostRouter(Router):
     """The agent where the request costs least, in estimated seconds; ties at random.
 
     Args:
@@ -97,7 +53,8 @@ class CostRouter(LeastBusyRouter):
     """
 
     def __init__(self, random_source: random.Random, index: PrefixIndex | None = None) -> None:
-        super().__init__(random_source)
+        self._random = random_source
+        self._least_busy = LeastBusyRouter(random_source)
         self.index = index if index is not None else PrefixIndex()
         self._bytes_per_token = BytesPerToken()
         self._usual_tokens_per_s = usual_speed([])
@@ -106,7 +63,7 @@ class CostRouter(LeastBusyRouter):
     def choose(self, candidates: list[AgentSlots], hints: SlotHints) -> tuple[AgentSlots, Why]:
         chain = hints.chain
         if chain is None:
-            return super().choose(candidates, hints)
+            return self._least_busy.choose(candidates, hints)
         self._usual_tokens_per_s = usual_speed(candidates)
         if len(candidates) == 1:
             return candidates[0], "only_free"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-from paddler.balancer.dispatch.pool import AgentSlots, Lease, SlotPool, Waiter
+from paddler.balancer.dispatch.agent_slots import AgentSlots
+from paddler.balancer.dispatch.leases import Lease
+from paddler.balancer.dispatch.pool import SlotPool
 from paddler.balancer.dispatch.prefix_chain import PrefixChain, chain_of
 from paddler.balancer.dispatch.requests import RequestKind, SlotHints
 from paddler.balancer.dispatch.routing.cost_router import CostRouter
+from paddler.balancer.dispatch.waiting_line import Waiter
 from paddler.messages.conversation import Message
 from paddler.messages.generation import ConversationPrompt, GenerationOrder
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-from paddler.balancer.dispatch.pool import AgentSlots
+from paddler.balancer.dispatch.agent_slots import AgentSlots
 from paddler.balancer.dispatch.requests import SlotHints
-from paddler.balancer.dispatch.routing.cost_router import LeastBusyRouter
+from paddler.balancer.dispatch.routing.least_busy import LeastBusyRouter
 
 
 def agent(link_id: int, n_leased: int, n_slots: int) -> AgentSlots:
