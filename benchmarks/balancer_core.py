@@ -28,6 +28,7 @@ from paddler.balancer.fleet.fleet import Fleet
 from paddler.balancer.requests.generations import Generations
 from paddler.balancer.requests.items import GenerationItem
 from paddler.balancer.requests.observations import fan_out
+from paddler.balancer.requests.takeover import Takeover
 from paddler.balancer.state_database.memory import MemoryStateDatabase
 from paddler.concurrency.mailbox import Mailbox
 from paddler.messages.conversation import Message
@@ -50,7 +51,9 @@ async def tokens_per_second(n_agents: int, n_slots: int, n_tokens: int) -> tuple
     fleet = Fleet(buffer)
     states = DesiredStates(fleet=fleet, database=MemoryStateDatabase())
     await states.load()
-    generations = Generations(fleet=fleet, buffer=buffer, item_timeout_s=30, observe=fan_out())
+    observe = fan_out()
+    takeover = Takeover(fleet=fleet, buffer=buffer, item_timeout_s=30, observe=observe)
+    generations = Generations(takeover=takeover, fleet=fleet, pool=buffer.pool, observe=observe)
     n_streams = n_agents * n_slots
     n_items = n_wakes = 0
     async with trio.open_nursery() as nursery:

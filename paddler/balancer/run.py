@@ -43,6 +43,7 @@ from paddler.balancer.metrics.statsd import StatsdSettings, push_gauges
 from paddler.balancer.requests.embedding_batches import Embeddings
 from paddler.balancer.requests.generations import Generations
 from paddler.balancer.requests.observations import fan_out
+from paddler.balancer.requests.takeover import Takeover
 from paddler.balancer.services.inference.limits import DEFAULT_INFERENCE_LIMITS, InferenceLimits
 from paddler.balancer.services.inference.service import InferenceService
 from paddler.balancer.services.management.dashboard import Dashboard, tokens_per_s_of_fleet
@@ -97,6 +98,7 @@ class BalancerCore:
     buffer: Buffer
     fleet: Fleet
     states: DesiredStates
+    takeover: Takeover
     generations: Generations
     embeddings: Embeddings
     metrics: MetricsRegistry
@@ -162,23 +164,19 @@ def make_core(settings: BalancerSettings) -> BalancerCore:
         instance=secrets.token_hex(8),
     )
     observe = fan_out(metrics.observe, history.observe)
+    takeover = Takeover(
+        fleet=fleet,
+        buffer=buffer,
+        item_timeout_s=settings.inference_item_timeout_s,
+        observe=observe,
+    )
     return BalancerCore(
         buffer=buffer,
         fleet=fleet,
         states=states,
-        generations=Generations(
-            fleet=fleet,
-            buffer=buffer,
-            item_timeout_s=settings.inference_item_timeout_s,
-            observe=observe,
-        ),
-        embeddings=Embeddings(
-            fleet=fleet,
-            buffer=buffer,
-            states=states,
-            item_timeout_s=settings.inference_item_timeout_s,
-            observe=observe,
-        ),
+        takeover=takeover,
+        generations=Generations(takeover=takeover, fleet=fleet, pool=buffer.pool, observe=observe),
+        embeddings=Embeddings(takeover=takeover, fleet=fleet, pool=buffer.pool, states=states),
         metrics=metrics,
         history=history,
         gauges=gauges,
@@ -334,8 +332,7 @@ async def _serve(
         )
         await stop.wait()
         logger.info("balancer_stopping")
-        core.generations.shut_down()
-        core.embeddings.shut_down()
+        core.takeover.shut_down()
         for service in services:
             service.app.stopping.set()
 

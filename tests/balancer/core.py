@@ -17,6 +17,7 @@ from paddler.balancer.fleet.fleet import Fleet
 from paddler.balancer.requests.embedding_batches import Embeddings
 from paddler.balancer.requests.generations import Generations
 from paddler.balancer.requests.observations import Observe, fan_out
+from paddler.balancer.requests.takeover import Takeover
 from paddler.balancer.state_database.memory import MemoryStateDatabase
 from paddler.messages.state import DesiredState, InferenceParameters, ModelReference
 
@@ -36,6 +37,7 @@ class Core:
     buffer: Buffer
     fleet: Fleet
     states: DesiredStates
+    takeover: Takeover
     generations: Generations
     embeddings: Embeddings
     database: MemoryStateDatabase
@@ -62,17 +64,10 @@ async def open_core(
     states = DesiredStates(fleet=fleet, database=database)
     await states.load()
     observe = fan_out(*observers)
-    generations = Generations(
-        fleet=fleet, buffer=buffer, item_timeout_s=ITEM_TIMEOUT_S, observe=observe
-    )
-    embeddings = Embeddings(
-        fleet=fleet,
-        buffer=buffer,
-        states=states,
-        item_timeout_s=ITEM_TIMEOUT_S,
-        observe=observe,
-    )
+    takeover = Takeover(fleet=fleet, buffer=buffer, item_timeout_s=ITEM_TIMEOUT_S, observe=observe)
+    generations = Generations(takeover=takeover, fleet=fleet, pool=buffer.pool, observe=observe)
+    embeddings = Embeddings(takeover=takeover, fleet=fleet, pool=buffer.pool, states=states)
     async with trio.open_nursery() as nursery:
         await nursery.start(states.run)
-        yield Core(buffer, fleet, states, generations, embeddings, database)
+        yield Core(buffer, fleet, states, takeover, generations, embeddings, database)
         nursery.cancel_scope.cancel()

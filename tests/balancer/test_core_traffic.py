@@ -48,7 +48,7 @@ class Traffic:
             )
             with contextlib.suppress(ChannelClosed):
                 await self.live_once(agent)
-            await agent.vanish()
+            await agent.cut_link()
             await trio.sleep(self.random.uniform(0, 3))
 
     async def live_once(self, agent: ScriptedAgent) -> None:

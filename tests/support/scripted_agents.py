@@ -166,9 +166,9 @@ class ScriptedAgent:
     async def next_refusal(self) -> Refused:
         return await self.next(Refused)
 
-    async def vanish(self) -> None:
+    async def cut_link(self) -> None:
         """Break the connection without a word."""
-        await self.channel.close("vanished")
+        await self.channel.close("the link was cut")
 
     async def run(self) -> None:
         """Receive until the link ends."""

@@ -24,8 +24,7 @@ from paddler.balancer.fleet.channel import ChannelClosed, FrameChannel
 from paddler.balancer.fleet.errors import BadFrame, LinkEnded, PeerSilent
 from paddler.balancer.fleet.questions import Questions
 from paddler.concurrency.mailbox import Mailbox, MailboxFull
-from paddler.messages.embeddings import EmbeddingDocument, Normalization
-from paddler.messages.generation import TERMINAL_EVENTS, GenerationEvent, GenerationOrder
+from paddler.messages.generation import GenerationEvent
 from paddler.messages.link import (
     AgentStatus,
     Answer,
@@ -45,7 +44,6 @@ from paddler.messages.link import (
     Leaving,
     LoadReport,
     Question,
-    Resume,
     ToAgent,
     Welcome,
 )
@@ -75,20 +73,28 @@ class LinkLimits:
     max_queued_frames: int = 8192
 
 
+RequestOrder = Generate | Embed
+"""What gives an agent a request."""
+
+RequestNews = Sequence[GenerationEvent] | EmbeddingEvents
+"""What an agent sends of a request, in order."""
+
+
 class RequestSink(Protocol):
-    """A request that runs at an agent; called by the link's reader, must not wait or raise."""
+    """A request that runs at an agent; called by the link's reader, must not wait."""
 
-    def on_events(self, events: Sequence[GenerationEvent]) -> None:
-        """Events of a generation, in order."""
+    def take(self, news: RequestNews) -> bool:
+        """Take what the agent sent; True if the agent has ended the request with it.
 
-    def on_embeddings(self, frame: EmbeddingEvents) -> None:
-        """Results of an embedding chunk."""
+        Raises:
+            BadFrame: It is no answer to such a request.
+        """
 
     def on_load(self, report: LoadReport) -> None:
-        """The agent's slots as they are now."""
+        """Take note of the agent's slots as they are now."""
 
-    def on_given_back(self, reason: str) -> None:
-        """The agent will not finish the request: it handed it over, or it is lost."""
+    def hand_over(self, reason: str) -> None:
+        """Let another agent go on: this one will not finish it, or is lost."""
 
 
 class AgentLink:
@@ -128,29 +134,11 @@ class AgentLink:
         """Requests that the agent works on."""
         return len(self._sinks)
 
-    def generate(
-        self,
-        order: GenerationOrder,
-        sink: RequestSink,
-        *,
-        prefix_chain: list[int],
-        resume: Resume | None,
-    ) -> int:
-        """Start a generation at the agent and return its id on this link."""
+    def start(self, order: Callable[[int], RequestOrder], sink: RequestSink) -> int:
+        """Start a request at the agent and return its id on this link, which `order` is given."""
         request_id = next(self._request_ids)
         self._sinks[request_id] = sink
-        self._send(
-            Generate(request_id=request_id, order=order, prefix_chain=prefix_chain, resume=resume)
-        )
-        return request_id
-
-    def embed(
-        self, documents: list[EmbeddingDocument], normalization: Normalization, sink: RequestSink
-    ) -> int:
-        """Start an embedding chunk at the agent and return its id on this link."""
-        request_id = next(self._request_ids)
-        self._sinks[request_id] = sink
-        self._send(Embed(request_id=request_id, documents=documents, normalization=normalization))
+        self._send(order(request_id))
         return request_id
 
     def forget(self, request_id: int) -> None:
@@ -174,11 +162,11 @@ class AgentLink:
             self._end_reason = reason
             self._ended.set()
 
-    def give_back_all(self, reason: str) -> None:
-        """Tell every request that this agent will not finish it."""
+    def hand_over_all(self, reason: str) -> None:
+        """Let other agents go on with every request."""
         sinks, self._sinks = self._sinks, {}
         for sink in sinks.values():
-            sink.on_given_back(reason)
+            sink.hand_over(reason)
         self._questions.give_up()
 
     async def run(self, channel: FrameChannel) -> LinkEnded:
@@ -234,13 +222,10 @@ class AgentLink:
     def _take(self, message: FromAgent) -> None:
         match message:
             case EventBatch():
-                self._take_events(message)
+                for request in message.batch:
+                    self._pass_on(request.request_id, request.events)
             case EmbeddingEvents():
-                sink = self._sinks.get(message.request_id)
-                if sink is not None:
-                    if message.done or message.error is not None:
-                        del self._sinks[message.request_id]
-                    sink.on_embeddings(message)
+                self._pass_on(message.request_id, message)
             case CacheReport():
                 self._on_cache_report(self.record, message.tips)
             case LoadReport():
@@ -251,7 +236,7 @@ class AgentLink:
                 self.record.status = message
                 self._on_condition(self)
             case HandedOver():
-                self._take_back(message)
+                self._hand_over(message)
             case Answered(request_id, answer):
                 self._questions.answered(request_id, answer)
             case Leaving():
@@ -264,19 +249,13 @@ class AgentLink:
                 repeated = "a second hello on one link"
                 raise BadFrame(repeated)
 
-    def _take_events(self, message: EventBatch) -> None:
-        sinks = self._sinks
-        for request in message.batch:
-            events = request.events
-            sink = sinks.get(request.request_id)
-            if sink is None or not events:
-                continue
-            if isinstance(events[-1], TERMINAL_EVENTS):
-                del sinks[request.request_id]
-            sink.on_events(events)
+    def _pass_on(self, request_id: int, news: RequestNews) -> None:
+        sink = self._sinks.get(request_id)
+        if sink is not None and sink.take(news):
+            del self._sinks[request_id]
 
-    def _take_back(self, message: HandedOver) -> None:
+    def _hand_over(self, message: HandedOver) -> None:
         for request_id in message.request_ids:
             sink = self._sinks.pop(request_id, None)
             if sink is not None:
-                sink.on_given_back(message.reason)
+                sink.hand_over(message.reason)

@@ -123,7 +123,7 @@ class Fleet:
         return link
 
     def leave(self, link: AgentLink, reason: str) -> None:
-        """Forget an agent whose link ended; its requests are told. Idempotent."""
+        """Forget an agent whose link ended; its requests are handed over. Idempotent."""
         if self._by_link.pop(link.record.link_id, None) is None:
             return
         self._by_agent.pop(link.record.id, None)
@@ -131,7 +131,7 @@ class Fleet:
             "agent_left agent=%s reason=%r requests=%d", link.record.id, reason, link.n_requests
         )
         self._buffer.pool.leave(link.record.slots)
-        link.give_back_all(reason)
+        link.hand_over_all(reason)
         self._announce()
 
     def tell(self, record: AgentRecord, frame: ApplyState) -> None:

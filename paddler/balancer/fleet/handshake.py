@@ -32,8 +32,8 @@ async def serve_agent_link(
 ) -> None:
     """Serve one agent's connection until it ends, then close `channel`.
 
-    Nothing the agent does makes this raise. Cancelling it gives the agent's
-    requests back and closes the channel within `limits.close_timeout_s`.
+    Nothing the agent does makes this raise. Cancelling it hands the agent's
+    requests over and closes the channel within `limits.close_timeout_s`.
     """
     limits = limits or LinkLimits()
     reason = "the balancer closed the link"

@@ -39,14 +39,13 @@ class GenerationStart:
 
     `agent_name` changes when another agent takes over. `buffered_ms` is the
     wait for the first slot; `ttft_ms`, from the call to the first token's
-    arrival, is None until then. `n_takeovers` counts lost agents.
+    arrival, is None until then.
     """
 
     agent_id: str
     agent_name: str | None
     buffered_ms: float
     ttft_ms: float | None = None
-    n_takeovers: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

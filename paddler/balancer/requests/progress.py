@@ -1,217 +1,119 @@
-"""One running generation: what has arrived, what is still missing, how fast.
+"""A request on its way over agents: what outlives each of them.
 
-Fed by the link's reader, which must not wait: everything here is plain code
-that appends to the outbox and keeps count. `generation` owns the tasks.
+Fed by links' readers, which must not wait: everything here is plain code that
+keeps count and posts into outboxes. `takeover` owns the tasks.
 """
 
 from __future__ import annotations
 
+import abc
 import enum
-from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar
 
 import trio
 
-from paddler.balancer.requests.items import GenerationError, GenerationItem, GenerationStart
-from paddler.balancer.requests.observations import FirstToken, Observe, RequestOutcome, TokenGaps
-from paddler.concurrency.mailbox import Mailbox, MailboxFull
-from paddler.messages.generation import (
-    TERMINAL_EVENTS,
-    GenerationDone,
-    GenerationEvent,
-    GenerationRefused,
-    GenerationStarted,
-    TokenEvent,
-    Usage,
-)
-from paddler.messages.link import EmbeddingEvents, LoadReport, Resume
-
-GAPS_PER_REPORT = 64
-"""How many gaps between tokens are told at at a time."""
+from paddler.balancer.dispatch.leases import Lease
+from paddler.balancer.dispatch.requests import RequestKind, SlotHints
+from paddler.balancer.fleet.agent_link import RequestNews
+from paddler.balancer.fleet.agents import AgentRecord
+from paddler.balancer.requests.items import GenerationError
+from paddler.balancer.requests.observations import RequestOutcome
+from paddler.concurrency.mailbox import MailboxFull
+from paddler.messages.generation import Usage
+from paddler.messages.link import Embed, Generate, LoadReport
 
 
-class Pause(enum.Enum):
-    """What became of one agent's part in a generation."""
+class Phase(enum.Enum):
+    """Where a request stands."""
 
+    WAITING = "waiting"
+    """For a slot: its first one, or another one after it was handed over."""
     RUNNING = "running"
-    GIVEN_BACK = "given_back"
     ENDED = "ended"
 
 
-class AgentWork(Protocol):
-    """One agent's work on a generation, told what it comes to."""
+class Progress(abc.ABC):
+    """What `Takeover` knows of a request; a `RequestSink`.
 
-    def began(self, event: GenerationStarted) -> None:
-        """The agent counted the prompt and began to prefill it."""
-
-    def prefilled(self) -> None:
-        """The agent's first token arrived."""
-
-
-class GenerationProgress:
-    """The part of a generation that outlives its agents; a `RequestSink`.
-
-    Args:
-        outbox: Where items go; closed after the one that ends the generation.
-        observe: Told of first token and gaps.
-        arrived_at: When the request came, on Trio's clock.
+    Attributes:
+        kind: What an agent must be able to do.
+        request_id: For the log.
+        agent: Who works on it, or did last; None until it has had a slot.
+        last_sign_at: When that agent last showed that it works on it.
+        has_advanced: That agent sent a part of the answer.
+        handover_reason: Why that agent does not finish it, if so.
+        outcome: How it ended; None until then.
+        usage: What its agent counted, if it did.
     """
 
-    def __init__(
-        self, outbox: Mailbox[GenerationItem], observe: Observe, arrived_at: float
-    ) -> None:
-        self._outbox = outbox
-        self._observe = observe
-        self.arrived_at = arrived_at
-        self._token_ids: list[int] = []
-        self._n_sent_bytes = 0
-        self._told_start = False
-        self._last_token_at: float | None = None
-        self._gaps_s: list[float] = []
-        self._pause = Pause.RUNNING
-        self._changed = trio.Event()
-        self._work: AgentWork | None = None
-        self._prefilling_slot: int | None = None
-        self._prefilled_tokens = 0
-        self.start: GenerationStart | None = None
+    kind: ClassVar[RequestKind]
+
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
+        self.agent: AgentRecord | None = None
+        self.last_sign_at = trio.current_time()
+        self.has_advanced = False
+        self.handover_reason = ""
         self.outcome: RequestOutcome | None = None
         self.usage: Usage | None = None
-        self.last_item_at = arrived_at
-        self.give_back_reason = ""
-        self.made_progress = False
-
-    @property
-    def pause(self) -> Pause:
-        """Whether the agent still works on it."""
-        return self._pause
-
-    @property
-    def has_tokens(self) -> bool:
-        """Something was generated, so that only the same state may go on."""
-        return bool(self._token_ids)
-
-    def resume(self) -> Resume | None:
-        """Where another agent has to go on, if anything was generated."""
-        if not self._token_ids:
-            return None
-        return Resume(token_ids=list(self._token_ids), n_sent_bytes=self._n_sent_bytes)
-
-    def begin(self, work: AgentWork) -> None:
-        """An agent starts to work on it."""
-        self._work = work
-        self._prefilling_slot = None
-        self._pause = Pause.RUNNING
+        self._phase = Phase.WAITING
         self._changed = trio.Event()
-        self.last_item_at = trio.current_time()
-        self.made_progress = False
+
+    @property
+    def phase(self) -> Phase:
+        """Where it stands now."""
+        return self._phase
+
+    @property
+    @abc.abstractmethod
+    def hints(self) -> SlotHints:
+        """What the choice of its next slot depends on."""
+
+    @abc.abstractmethod
+    def order(self, request_id: int) -> Generate | Embed:
+        """The frame that has an agent do what is left to do, called `request_id` there."""
+
+    @abc.abstractmethod
+    def take(self, news: RequestNews) -> bool:
+        """Take what the agent sent; see `RequestSink`."""
+
+    @abc.abstractmethod
+    def _tell(self, error: GenerationError) -> None:
+        """Let whoever asked know that the request failed."""
+
+    def begin(self, lease: Lease, agent: AgentRecord) -> None:
+        """An agent starts to work on it, in the slot that is leased."""
+        self.agent = agent
+        self.last_sign_at = trio.current_time()
+        self.has_advanced = False
+        self._phase = Phase.RUNNING
+        self._changed = trio.Event()
 
     async def wait(self) -> None:
         """Wait until the agent does not work on it any more."""
         await self._changed.wait()
 
-    def fail(self, outcome: RequestOutcome, error: GenerationError) -> None:
-        """End it with an error."""
-        self._end(outcome, error)
-
-    def on_events(self, events: Sequence[GenerationEvent]) -> None:
-        """Take what the agent sent."""
-        if self._pause is not Pause.RUNNING:
-            return
-        now = trio.current_time()
-        self.last_item_at = now
-        try:
-            for event in events:
-                if type(event) is TokenEvent:
-                    self._token_ids.extend(event.token_ids)
-                    self._n_sent_bytes += _utf8_length(event.text)
-                    self._outbox.post(event)
-                    self._measure(now)
-                elif isinstance(event, TERMINAL_EVENTS):
-                    self._take_ending(event)
-                    return
-                elif isinstance(event, GenerationStarted):
-                    self._take_beginning(event)
-                else:
-                    self._outbox.post(event)
-        except MailboxFull as full:
-            slow = GenerationError(503, f"the response is not read fast enough: {full}")
-            self._end(RequestOutcome.CLIENT_TOO_SLOW, slow)
-
-    def on_embeddings(self, frame: EmbeddingEvents) -> None:
-        """Not asked for, and ignored."""
-
     def on_load(self, report: LoadReport) -> None:
-        """A prompt that is being prefilled is a sign of life: a long one takes its time."""
-        slot = self._prefilling_slot
-        if slot is None or not 0 <= slot < len(report.slots):
-            return
-        cached_tokens = report.slots[slot].cached_tokens
-        if report.slots[slot].state == "prefill" and cached_tokens > self._prefilled_tokens:
-            self._prefilled_tokens = cached_tokens
-            self.last_item_at = trio.current_time()
+        """Take note of the agent's slots, where they tell anything of the request."""
 
-    def on_given_back(self, reason: str) -> None:
-        """The agent will not finish it."""
-        if self._pause is Pause.RUNNING:
-            self._pause = Pause.GIVEN_BACK
-            self.give_back_reason = reason
+    def hand_over(self, reason: str) -> None:
+        """Let another agent go on: this one will not finish it."""
+        if self._phase is Phase.RUNNING:
+            self.handover_reason = reason
+            self._phase = Phase.WAITING
             self._changed.set()
 
-    def close(self) -> None:
-        """Nothing follows; what was measured is told."""
-        self._report_gaps()
-        self._outbox.close()
+    def fail(self, outcome: RequestOutcome, error: GenerationError) -> None:
+        """End it with an error, unless it has ended."""
+        if self._phase is not Phase.ENDED:
+            self._end(outcome)
+            self._tell(error)
 
-    def _take_beginning(self, event: GenerationStarted) -> None:
-        self._prefilling_slot = event.slot
-        self._prefilled_tokens = event.cached_prompt_tokens
-        if self._work is not None:
-            self._work.began(event)
-        if not self._told_start:
-            self._told_start = True
-            self._outbox.post(event)
+    def _fail_for_slow_reader(self, full: MailboxFull) -> None:
+        slow = GenerationError(503, f"the response is not read fast enough: {full}")
+        self.fail(RequestOutcome.CLIENT_TOO_SLOW, slow)
 
-    def _take_ending(self, event: GenerationItem) -> None:
-        if isinstance(event, GenerationDone):
-            self.usage = event.usage
-            self._end(RequestOutcome.DONE, event)
-        elif isinstance(event, GenerationRefused):
-            self._end(
-                RequestOutcome.REFUSED, GenerationError(event.code, event.message, event.reason)
-            )
-        else:
-            self._end(RequestOutcome.FAILED, event)
-
-    def _end(self, outcome: RequestOutcome, item: GenerationItem) -> None:
-        if self._pause is Pause.ENDED:
-            return
-        self._pause = Pause.ENDED
+    def _end(self, outcome: RequestOutcome) -> None:
         self.outcome = outcome
-        self._outbox.close_with(item)
+        self._phase = Phase.ENDED
         self._changed.set()
-
-    def _measure(self, now: float) -> None:
-        if not self.made_progress:
-            self.made_progress = True
-            self._prefilling_slot = None
-            if self._work is not None:
-                self._work.prefilled()
-        last, self._last_token_at = self._last_token_at, now
-        if last is None:
-            ttft_s = now - self.arrived_at
-            if self.start is not None:
-                self.start.ttft_ms = ttft_s * 1000.0
-            self._observe(FirstToken(ttft_s))
-            return
-        self._gaps_s.append(now - last)
-        if len(self._gaps_s) >= GAPS_PER_REPORT:
-            self._report_gaps()
-
-    def _report_gaps(self) -> None:
-        gaps_s, self._gaps_s = self._gaps_s, []
-        if gaps_s:
-            self._observe(TokenGaps(gaps_s))
-
-
-def _utf8_length(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())

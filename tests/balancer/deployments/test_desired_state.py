@@ -216,7 +216,7 @@ async def test_state_that_kills_its_first_agents_stops_there(autojump_clock: Moc
         await wait_all_tasks_blocked()
         victims = told(agents, BAD)
         for agent in victims:
-            await agent.vanish()
+            await agent.cut_link()
         await wait_all_tasks_blocked()
         assert told(agents, BAD) == victims
         assert n_serving(core) == 2
@@ -288,7 +288,7 @@ async def test_agent_that_comes_back_with_the_old_state_serves_until_its_turn(
         await wait_all_tasks_blocked()
         [swapping] = told(agents, GOOD)
         others = [agent for agent in agents if agent is not swapping]
-        await others[0].vanish()
+        await others[0].cut_link()
         await wait_all_tasks_blocked()
         back = start_agent(
             nursery,

@@ -100,7 +100,7 @@ async def test_new_state_makes_old_caches_worthless(autojump_clock: MockClock) -
         await served_by(core, turn("a", 2))
         assert router.index.matches(chain)
         for agent in agents:
-            await agent.vanish()
+            await agent.cut_link()
         await wait_all_tasks_blocked()
         assert not router.index.matches(chain)
         nursery.cancel_scope.cancel()

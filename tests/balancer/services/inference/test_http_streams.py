@@ -278,7 +278,7 @@ async def test_an_agent_that_is_lost_for_good_ends_the_stream_with_502() -> None
             generate = await agent.next_generate()
             await agent.events(generate.request_id, token("half"))
             await client.line()
-            await agent.vanish()
+            await agent.cut_link()
             assert json.loads(await client.line())["Error"]["error"]["code"] == 502
 
 
@@ -291,7 +291,7 @@ async def test_another_agent_goes_on_where_the_lost_one_stopped() -> None:
             await first.events(generate.request_id, event)
             assert await client.result() == {"ContentToken": "half"}
             second = await balancer.join("a2")
-            await first.vanish()
+            await first.cut_link()
             resumed = await second.next_generate()
             assert resumed.resume is not None
             assert resumed.resume.token_ids == [1, 2]

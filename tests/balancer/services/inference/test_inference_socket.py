@@ -196,7 +196,7 @@ async def test_clients_hear_when_generation_becomes_possible_and_impossible() ->
         await client.next_error()
         agent = await balancer.join()
         assert await client.next() == {"Notification": "TokenGenerationEnabled"}
-        await agent.vanish()
+        await agent.cut_link()
         assert await client.next() == {"Notification": "TokenGenerationDisabled"}
 
 

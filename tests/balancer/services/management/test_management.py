@@ -107,7 +107,7 @@ async def test_the_agents_stream_tells_the_present_and_every_change() -> None:
         agent = await balancer.join("a1")
         while (await next_event(client)) != await get(balancer, "/api/v1/agents"):
             pass
-        await agent.vanish()
+        await agent.cut_link()
         while (await next_event(client)) != {"agents": []}:
             pass
 

@@ -54,10 +54,10 @@ async def test_an_agent_that_cannot_try_it_or_goes_away_does_not_leave_anybody_w
                 nursery.start_soon(ask)
                 asked = await agent.next(Ask)
                 if ends_by_leaving:
-                    await agent.vanish()
+                    await agent.cut_link()
                 else:
                     await agent.send(Answered(asked.request_id, None))
-                    await agent.vanish()
+                    await agent.cut_link()
             assert answers[0].status_code == 503
 
 

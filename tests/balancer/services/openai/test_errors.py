@@ -199,7 +199,7 @@ async def test_a_lost_agent_is_told_within_the_stream() -> None:
             await answer_one(agent, text("Hel"))
             await next_data(client)
             await next_data(client)
-            await agent.vanish()
+            await agent.cut_link()
             error = json.loads(await next_data(client))["error"]
             assert error["code"] == "agent_lost"
 

@@ -11,14 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from paddler.balancer.requests.embedding_batches import chunk_sizes
+from paddler.balancer.requests.embedding_progress import chunk_sizes
 from paddler.balancer.requests.errors import BufferFull, EmbeddingsNotEnabled, NoAgents
 from paddler.balancer.requests.items import (
     EmbeddedDocument,
     EmbeddingChunkFailed,
     EmbeddingItem,
     EmbeddingStart,
-    GenerationError,
 )
 from paddler.concurrency.mailbox import Mailbox
 from paddler.messages.embeddings import (
@@ -111,7 +110,7 @@ async def test_lost_agent_loses_and_repeats_no_document(autojump_clock: MockCloc
         first = request.documents[1]
         await one.embeddings(request, DocumentEmbedding(first.id, b"", 1), is_done=False)
         await wait_all_tasks_blocked()
-        await one.vanish()
+        await one.cut_link()
         [two] = await join(nursery, core, hello("two"))
         request = await two.next(Embed)
         assert len(request.documents) == 4
@@ -231,23 +230,4 @@ async def test_cancelling_a_batch_frees_all_its_slots(autojump_clock: MockClock)
         await wait_all_tasks_blocked()
         assert core.fleet.slots_processing == 0
         assert core.buffer.waiting.value == 0
-        nursery.cancel_scope.cancel()
-
-
-async def test_silent_agent_and_shutdown_end_the_batch_with_an_error(
-    autojump_clock: MockClock,
-) -> None:
-    async with open_core(desired=EMBEDDING_STATE) as core, trio.open_nursery() as nursery:
-        await join(nursery, core, hello("one"))
-        silent: Mailbox[EmbeddingItem] = Mailbox(1000)
-        await nursery.start(core.embeddings.run, batch(3), silent)
-        [item] = await collect(silent)
-        assert isinstance(item, GenerationError)
-        assert item.code == 504
-        stopped: Mailbox[EmbeddingItem] = Mailbox(1000)
-        await nursery.start(core.embeddings.run, batch(3), stopped)
-        core.embeddings.shut_down()
-        [item] = await collect(stopped)
-        assert isinstance(item, GenerationError)
-        assert item.code == 503
         nursery.cancel_scope.cancel()
