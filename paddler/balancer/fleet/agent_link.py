@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -76,7 +76,7 @@ class LinkLimits:
 RequestOrder = Generate | Embed
 """What gives an agent a request."""
 
-RequestNews = Sequence[GenerationEvent] | EmbeddingEvents
+RequestNews = list[GenerationEvent] | EmbeddingEvents
 """What an agent sends of a request, in order."""
 
 
@@ -223,9 +223,9 @@ class AgentLink:
         match message:
             case EventBatch():
                 for request in message.batch:
-                    self._pass_on(request.request_id, request.events)
+                    self._take_news(request.request_id, request.events)
             case EmbeddingEvents():
-                self._pass_on(message.request_id, message)
+                self._take_news(message.request_id, message)
             case CacheReport():
                 self._on_cache_report(self.record, message.tips)
             case LoadReport():
@@ -249,7 +249,7 @@ class AgentLink:
                 repeated = "a second hello on one link"
                 raise BadFrame(repeated)
 
-    def _pass_on(self, request_id: int, news: RequestNews) -> None:
+    def _take_news(self, request_id: int, news: RequestNews) -> None:
         sink = self._sinks.get(request_id)
         if sink is not None and sink.take(news):
             del self._sinks[request_id]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import ClassVar
 
 import trio
@@ -29,13 +29,12 @@ from paddler.concurrency.mailbox import Mailbox, MailboxFull
 from paddler.messages.generation import (
     TERMINAL_EVENTS,
     GenerationDone,
-    GenerationEvent,
     GenerationOrder,
     GenerationRefused,
     GenerationStarted,
     TokenEvent,
 )
-from paddler.messages.link import EmbeddingEvents, Generate, LoadReport, Resume
+from paddler.messages.link import Generate, LoadReport, Resume
 
 logger = logging.getLogger(__name__)
 
@@ -127,14 +126,29 @@ class GenerationProgress(Progress):
 
     @override
     def take(self, news: RequestNews) -> bool:
-        if isinstance(news, EmbeddingEvents):
+        if not isinstance(news, list):
             raise BadFrame("embeddings answer a generation")
-        if self._phase is Phase.RUNNING:
-            try:
-                self._take_events(news)
-            except MailboxFull as full:
-                self._fail_for_slow_reader(full)
-        return bool(news) and isinstance(news[-1], TERMINAL_EVENTS)
+        if self._phase is not Phase.RUNNING:
+            return any(isinstance(event, TERMINAL_EVENTS) for event in news)
+        now = trio.current_time()
+        self.last_sign_at = now
+        try:
+            for event in news:
+                if type(event) is TokenEvent:
+                    self._token_ids.extend(event.token_ids)
+                    self._n_sent_bytes += _utf8_length(event.text)
+                    self._outbox.post(event)
+                    self._measure(now)
+                elif isinstance(event, TERMINAL_EVENTS):
+                    self._take_ending(event)
+                    return True
+                elif isinstance(event, GenerationStarted):
+                    self._take_beginning(event)
+                else:
+                    self._outbox.post(event)
+        except MailboxFull as full:
+            self._fail_for_slow_reader(full)
+        return False
 
     @override
     def on_load(self, report: LoadReport) -> None:
@@ -151,23 +165,6 @@ class GenerationProgress(Progress):
         """Close the outbox; what was measured is told."""
         self._report_gaps()
         self._outbox.close()
-
-    def _take_events(self, events: Sequence[GenerationEvent]) -> None:
-        now = trio.current_time()
-        self.last_sign_at = now
-        for event in events:
-            if type(event) is TokenEvent:
-                self._token_ids.extend(event.token_ids)
-                self._n_sent_bytes += _utf8_length(event.text)
-                self._outbox.post(event)
-                self._measure(now)
-            elif isinstance(event, TERMINAL_EVENTS):
-                self._take_ending(event)
-                return
-            elif isinstance(event, GenerationStarted):
-                self._take_beginning(event)
-            else:
-                self._outbox.post(event)
 
     def _take_beginning(self, event: GenerationStarted) -> None:
         self._prefilling_slot = event.slot
