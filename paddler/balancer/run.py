@@ -6,7 +6,7 @@ everything runs. End, once `stop` is set: running requests are told why, nothing
 new is accepted, connections get a moment to take what was sent, and then
 everything is cancelled.
 
-A service is an `EdgeApp` on an address: `_services` makes them, once it is
+A service is an `EdgeApp` on an address: `make_services` makes them, once it is
 known which ports they have.
 """
 
@@ -196,12 +196,13 @@ def _addresses(settings: BalancerSettings) -> dict[str, ListenAddress]:
     return addresses
 
 
-def _services(
+def make_services(
     core: BalancerCore,
     settings: BalancerSettings,
     listeners: Mapping[str, Listeners],
     panel_assets: Mapping[str, Asset] | None,
 ) -> list[Service]:
+    """The services that are asked for, on their `listeners` by name, not running yet."""
     limits = settings.edge_limits
     panel_port = listeners["admin_panel"].port if "admin_panel" in listeners else None
     inference = InferenceService(
@@ -300,7 +301,7 @@ async def run(
             name: bound.enter_context(_closing(await open_listeners(address, settings.edge_limits)))
             for name, address in _addresses(settings).items()
         }
-        services = _services(core, settings, listeners, panel_assets)
+        services = make_services(core, settings, listeners, panel_assets)
         await core.states.load()
         async with trio.open_nursery() as nursery:
             await nursery.start(core.states.run)

@@ -6,9 +6,9 @@ the pages are read as text, code blocks included.
 
 from __future__ import annotations
 
+import functools
 import re
 import typing
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -16,8 +16,10 @@ import msgspec
 import pytest
 
 from paddler.balancer.http_edge.error_table import STATUSES
+from paddler.balancer.http_edge.serving.listeners import ListenAddress, Listeners
 from paddler.balancer.metrics.registry import Gauges, MetricsRegistry
 from paddler.balancer.requests.observations import BufferOutcome, RequestOutcome
+from paddler.balancer.run import BalancerSettings, PanelSettings, make_core, make_services
 from paddler.balancer.services.openai import errors as openai_errors
 from paddler.cli.commands import load_command
 from paddler.messages.agents import (
@@ -36,7 +38,13 @@ from paddler.messages.state import DesiredState, InferenceParameters
 from tests.docs.pages import DOCS, EVERYWHERE, PAGES, ROOT
 
 PROGRAMS = ("balancer", "agent", "demo")
-SERVICES = ("services/inference", "services/management", "services/openai", "admin_panel")
+SERVICES = {
+    "inference": "Inference service",
+    "management": "Management service",
+    "openai": "OpenAI-compatible service",
+    "admin_panel": "Admin panel",
+}
+"""Their titles in the API reference."""
 
 FOREIGN_FLAGS = {
     *("--max-time", "--no-deps", "--wheel-dir", "--help", "--version"),  # curl, pip, click
@@ -47,9 +55,6 @@ _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+[a-z]\b")
 _LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (?P<title>.*)$", re.MULTILINE)
 _CODE_BLOCK = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-_ROUTE = re.compile(
-    r'add_(?P<kind>socket_)?route\(\s*(?:"(?P<method>[A-Z]+)",\s*)?"(?P<path>/[^"]*)"'
-)
 _ENDPOINT = re.compile(r"/(?:api/v1|v1)/[\w/{}$-]+")
 
 
@@ -75,13 +80,23 @@ def section(text: str, title: str) -> str:
     return re.split(rf"^#{{1,{len(level)}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
 
 
-def routes() -> Iterator[tuple[str, str, str]]:
+@functools.cache
+def routes() -> list[tuple[str, str, str]]:
     """Service, method (or WebSocket) and path of every route, parameters as `{}`."""
-    for service in SERVICES:
-        source = (ROOT / "paddler/balancer" / service / "service.py").read_text(encoding="utf-8")
-        for match in _ROUTE.finditer(source):
-            method = "WebSocket" if match["kind"] else match["method"]
-            yield service, method, without_names(match["path"])
+    anywhere = ListenAddress("--anywhere", "127.0.0.1", 0)
+    settings = BalancerSettings(
+        inference_address=anywhere,
+        management_address=anywhere,
+        openai_address=anywhere,
+        panel=PanelSettings(address=anywhere),
+    )
+    listeners = {service: Listeners([], [("127.0.0.1", 1)]) for service in SERVICES}
+    return [
+        (service.name, "WebSocket" if rule.websocket else method, without_names(rule.rule))
+        for service in make_services(make_core(settings), settings, listeners, {})
+        for rule in service.app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    ]
 
 
 def without_names(path: str) -> str:
@@ -133,18 +148,11 @@ def test_environment_variables_are_those_of_the_programs() -> None:
 
 def test_every_endpoint_is_documented() -> None:
     reference = page("api-reference.md")
-    titles = {
-        "services/inference": "Inference service",
-        "services/management": "Management service",
-        "services/openai": "OpenAI-compatible service",
-        "admin_panel": "Admin panel",
-    }
-    found = list(routes())
-    assert {service for service, _, _ in found} == set(SERVICES), "routes are registered elsewhere"
-    for service, method, path in found:
+    assert {service for service, _, _ in routes()} == set(SERVICES)
+    for service, method, path in routes():
         rows = [
             without_names(line)
-            for line in section(reference, titles[service]).splitlines()
+            for line in section(reference, SERVICES[service]).splitlines()
             if line.startswith(f"| {method} ")
         ]
         assert any(f"`{path}`" in row for row in rows), f"{method} {path} of the {service}"

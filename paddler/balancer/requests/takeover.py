@@ -121,7 +121,7 @@ class Takeover:
                 n_handed_back = 0 if progress.has_advanced else n_handed_back + 1
                 self._note_handover(link, progress)
                 if n_handed_back > MAX_HANDED_BACK:
-                    progress.fail(*_ending_of_hot_potato(n_handed_back, progress))
+                    progress.fail(*_ending_after_handbacks(n_handed_back, progress))
 
     async def _run_at(self, link: AgentLink, lease: Lease, progress: Progress) -> None:
         logger.debug("request_leased request=%s agent=%s", progress.request_id, link.record.id)
@@ -183,7 +183,7 @@ def _ending_without_slot(
     return RequestOutcome.AGENT_LOST, GenerationError(502, lost)
 
 
-def _ending_of_hot_potato(
+def _ending_after_handbacks(
     n_agents: int, progress: Progress
 ) -> tuple[RequestOutcome, GenerationError]:
     """The end of a request that agent after agent hands back."""
