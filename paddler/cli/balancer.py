@@ -85,7 +85,7 @@ def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
             "--max-header-bytes",
             type=click.IntRange(min=1024),
             default=edge.max_header_bytes,
-            help="Largest request head.",
+            help="Largest request head; a larger one gets 431.",
         ),
         _option(
             "--header-read-timeout",

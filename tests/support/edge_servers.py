@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import http
 from collections.abc import AsyncGenerator, Callable
 
 import trio
@@ -44,8 +45,8 @@ class RunningEdge:
         self.clients.append(stream)
         return stream
 
-    async def shake_hands(self, path: str, headers: dict[str, str] | None = None) -> bytes:
-        """Ask for a WebSocket; the status line of the answer."""
+    async def shake_hands(self, path: str, headers: dict[str, str] | None = None) -> int:
+        """Ask for a WebSocket; the status of the answer."""
         stream = await self.connect()
         upgrade = {
             "Upgrade": "websocket",
@@ -55,7 +56,7 @@ class RunningEdge:
         }
         await stream.send_all(request_bytes(path, headers={**upgrade, **(headers or {})}))
         head, _ = await read_head(stream)
-        return head.split(b"\r\n")[0]
+        return status_in(head)
 
     async def until_nobody_is_connected(self) -> None:
         await until(lambda: not self.server.n_connections)
@@ -104,6 +105,13 @@ async def read_head(stream: trio.SocketStream) -> tuple[bytes, bytes]:
         received += data
     head, _, rest = received.partition(b"\r\n\r\n")
     return head, rest
+
+
+def status_in(head: bytes) -> int:
+    """The status in an answer's head, whose status line is complete."""
+    version, status, reason = head.split(b"\r\n")[0].split(b" ", 2)
+    assert (version, reason) == (b"HTTP/1.1", http.HTTPStatus(int(status)).phrase.encode())
+    return int(status)
 
 
 async def read_all(stream: trio.SocketStream) -> bytes:

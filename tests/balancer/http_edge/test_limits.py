@@ -25,6 +25,7 @@ from tests.support.edge_servers import (
     read_head,
     request_bytes,
     running_edge,
+    status_in,
 )
 from tests.support.waiting import until
 
@@ -46,12 +47,12 @@ def routes(app: EdgeApp) -> None:
     app.add_route("POST", "/count", count_bytes)
 
 
-async def status_of(edge: RunningEdge, request: bytes) -> bytes:
+async def status_of(edge: RunningEdge, request: bytes) -> int:
     client = await edge.connect()
     await client.send_all(request)
     head, _ = await read_head(client)
     await client.aclose()
-    return head.split(b"\r\n")[0]
+    return status_in(head)
 
 
 async def test_a_client_that_dribbles_its_headers_is_cut_off() -> None:
@@ -110,20 +111,20 @@ async def test_a_client_that_dribbles_its_body_is_told_and_cut_off() -> None:
     async with running_edge(routes, limits=IMPATIENT) as edge:
         head = b"POST /count HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"
         with trio.fail_after(2):
-            assert await status_of(edge, head) == b"HTTP/1.1 408 "
+            assert await status_of(edge, head) == 408
 
 
 async def test_a_body_announced_too_large_is_refused() -> None:
     async with running_edge(routes, limits=IMPATIENT) as edge:
         request = request_bytes("/count", "POST", b"x" * 1001)
-        assert await status_of(edge, request) == b"HTTP/1.1 413 "
+        assert await status_of(edge, request) == 413
 
 
 async def test_a_body_that_turns_out_too_large_is_refused() -> None:
     async with running_edge(routes, limits=IMPATIENT) as edge:
         head = b"POST /count HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
         body = b"200\r\n" + b"x" * 0x200 + b"\r\n"
-        assert await status_of(edge, head + 3 * body) == b"HTTP/1.1 413 "
+        assert await status_of(edge, head + 3 * body) == 413
 
 
 async def test_a_client_that_still_sends_gets_its_413_all_the_same() -> None:
@@ -141,7 +142,7 @@ async def test_a_client_that_still_sends_gets_its_413_all_the_same() -> None:
 async def test_headers_above_the_limit_are_refused() -> None:
     async with running_edge(routes, limits=IMPATIENT) as edge:
         request = request_bytes("/count", headers={"X": "y" * 4000})
-        assert (await status_of(edge, request)).startswith(b"HTTP/1.1 4")
+        assert await status_of(edge, request) == 431
 
 
 async def test_connections_above_the_limit_get_503() -> None:
@@ -150,11 +151,11 @@ async def test_connections_above_the_limit_get_503() -> None:
         for client in clients:
             await client.send_all(request_bytes("/count", "POST", b"x"))
             await read_head(client)
-        assert await status_of(edge, b"") == b"HTTP/1.1 503 Service Unavailable"
+        assert await status_of(edge, b"") == 503
         await clients[0].aclose()
         await until(lambda: edge.server.n_connections < 2)
         request = request_bytes("/count", "POST", b"x")
-        assert await status_of(edge, request) == b"HTTP/1.1 200 "
+        assert await status_of(edge, request) == 200
 
 
 @pytest.mark.parametrize("garbage", [b"\x16\x03\x01\x02\x00\x01", b"nonsense\r\n\r\n", b"\0" * 99])
@@ -165,7 +166,7 @@ async def test_garbage_ends_its_connection_and_nothing_else(garbage: bytes) -> N
         with trio.fail_after(2):
             await read_all(client)
         request = request_bytes("/count", "POST", b"x")
-        assert await status_of(edge, request) == b"HTTP/1.1 200 "
+        assert await status_of(edge, request) == 200
 
 
 async def test_a_stopping_service_closes_idle_connections_and_finishes_answers() -> None:

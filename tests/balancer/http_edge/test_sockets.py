@@ -63,7 +63,7 @@ async def test_messages_of_both_kinds_come_back() -> None:
 
 async def test_a_socket_on_an_unknown_path_is_refused_with_404() -> None:
     async with running_edge(Echo().routes) as edge:
-        assert await edge.shake_hands("/other") == b"HTTP/1.1 404 "
+        assert await edge.shake_hands("/other") == 404
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,25 @@ async def test_pages_of_other_origins_open_no_socket(origin: str | None, is_allo
         status = await edge.shake_hands(
             "/echo", {"Host": f"127.0.0.1:{edge.port}", **({"Origin": origin} if origin else {})}
         )
-        assert status == (b"HTTP/1.1 101 " if is_allowed else b"HTTP/1.1 403 ")
+        assert status == (101 if is_allowed else 403)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Sec-WebSocket-Version": "12"}, {"Sec-WebSocket-Key": ""}, {"Connection": "upgrade, x"}],
+    ids=lambda headers: next(iter(headers)),
+)
+async def test_a_bad_handshake_ends_its_connection_and_nothing_else(
+    headers: dict[str, str],
+) -> None:
+    limits = EdgeLimits(socket_ping_interval_s=0.05, socket_silence_s=0.2, linger_s=0.1)
+    async with running_edge(Echo().routes, limits=limits) as edge:
+        await edge.shake_hands("/echo", headers)
+        with trio.fail_after(2):
+            await edge.until_nobody_is_connected()
+        async with open_socket(edge) as client:
+            await client.send_message("still served")
+            assert await client.get_message() == "still served"
 
 
 async def test_a_client_that_closes_ends_its_handler() -> None:
@@ -122,7 +140,7 @@ async def test_a_client_that_answers_no_ping_is_gone_after_a_while() -> None:
     limits = EdgeLimits(socket_ping_interval_s=0.1, socket_silence_s=0.3, unwinding_s=0.2)
     echo = Echo()
     async with running_edge(echo.routes, limits=limits) as edge:
-        assert await edge.shake_hands("/echo") == b"HTTP/1.1 101 "
+        assert await edge.shake_hands("/echo") == 101
         await echo.opened.wait()
         with trio.fail_after(2):
             await echo.ended.wait()

@@ -7,6 +7,7 @@ h11 and wsproto beneath it); the connection around it is ours.
 
 - `listeners`: addresses to listening sockets.
 - `protocol`: hypercorn's HTTP/1.1 protocol with our limits.
+- `connection_states`: what a connection may do next, as a table.
 - `connection`: one client's connection: reading, writing, patience, closing.
 - `server`: accepting, counting and stopping connections.
 """

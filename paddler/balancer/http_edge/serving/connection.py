@@ -1,19 +1,19 @@
 """One client's connection: reading, writing, patience, closing.
 
-A connection's nursery holds the reader, the pings of a WebSocket, and the
-requests (one at a time). Everything in it ends with the connection.
+What it does next is `connection_states`' to say; here is what that takes. Its
+nursery holds the reader and the pings of a WebSocket; a second one inside it
+holds the requests (one at a time), which are told when the connection closes
+and get a moment to end by themselves. Everything ends with the connection.
 
 - Reading goes on while a request is worked on, so that a client that leaves is
   noticed at once, also if it had pipelined another request.
 - Writing has a deadline per piece: a client that stops reading or reads a byte
-  now and then is cut off. Writes are not shielded; a write that was cut short
-  ends the connection, as the client could not make sense of what follows.
-- Patience is the time until the client must have done something: sent its
-  headers, its next request, or (WebSocket) anything at all.
+  now and then is cut off. Writes are not shielded.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,8 @@ from typing import cast
 
 import trio
 from hypercorn.config import Config
-from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.events import Closed, RawData, Updated
+from hypercorn.events import Event as ProtocolEvent
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import (
     AppWrapper,
@@ -36,6 +37,14 @@ from hypercorn.utils import parse_socket_addr
 
 from paddler.balancer.http_edge.limits import EdgeLimits
 from paddler.balancer.http_edge.serving.app_events import AppEvents
+from paddler.balancer.http_edge.serving.connection_states import (
+    ENDING,
+    READING,
+    TRANSITIONS,
+    Event,
+    State,
+    patience_s,
+)
 from paddler.balancer.http_edge.serving.protocol import EdgeProtocol
 
 logger = logging.getLogger(__name__)
@@ -70,18 +79,13 @@ class Connection:
         self._config = config
         self._context = context
         self._limits = limits
-        self._send_lock = trio.Lock()
-        self._closing = trio.Event()
-        self._gone = trio.Event()
-        self._patience = trio.CancelScope()
-        self._read_ahead = bytearray()
-        self._is_broken = False
-        self._is_idle = True
-        self._is_stopping = False
-        self._is_pinging = False
+        self._state = State.HEAD
+        self._patience = trio.CancelScope(deadline=self._deadline_of(State.HEAD))
+        self._ending = trio.Event()
+        self._over = trio.Event()
         self._heard_at = 0.0
-        self._n_running = 0
-        self._all_ended = trio.Event()
+        self._read_ahead = bytearray()
+        self._send_lock = trio.Lock()
 
     async def run(self) -> None:
         """Serve until the connection is closed; raises nothing but cancellation."""
@@ -93,19 +97,25 @@ class Connection:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                nursery.start_soon(self._read)
-                await self._wait_until_done()
-                await self._linger()
+                async with trio.open_nursery() as requests:
+                    self._requests = requests
+                    nursery.start_soon(self._read)
+                    await self._until(self._ending)
+                    if requests.child_tasks:
+                        unwound_by = trio.current_time() + self._limits.unwinding_s
+                        requests.cancel_scope.deadline = unwound_by
+                        await self._handle(Closed())
+                self._step(Event.UNWOUND)
+                if self._state is State.LINGERING:
+                    await self._close_our_end()
+                    await self._until(self._over)
                 nursery.cancel_scope.cancel()
         finally:
             self._stream.socket.close()
 
     def begin_stop(self) -> None:
         """Close now if no request runs, else after the one that does."""
-        self._is_stopping = True
-        if self._is_idle:
-            self._is_broken = True  # nothing is on its way that would be worth lingering for
-            self._closing.set()
+        self._step(Event.STOP)
 
     def _make_protocol(self) -> EdgeProtocol:
         socket = self._stream.socket
@@ -123,89 +133,67 @@ class Connection:
         protocol.can_read = _ReadGate(self)
         return protocol
 
-    async def _wait_until_done(self) -> None:
-        deadline = trio.current_time() + self._limits.header_read_timeout_s
-        with trio.CancelScope(deadline=deadline) as self._patience:
-            await self._closing.wait()
-        if self._n_running == 0:
+    def _step(self, event: Event) -> None:
+        state = TRANSITIONS[self._state].get(event)
+        if state is None:
             return
-        # The request is told, and given the time to end by itself before it is
-        # cancelled.
-        self._is_broken = self._is_broken or not self._closing.is_set()
-        with trio.move_on_after(self._limits.unwinding_s):
-            await self._protocol.handle(Closed())
-            await self._all_ended.wait()
+        self._state = state
+        self._patience.deadline = self._deadline_of(state)
+        if state in ENDING:
+            self._ending.set()
+        if state is State.OVER:
+            self._over.set()
 
-    async def _linger(self) -> None:
-        """Let the client read the end of what was sent: a reset would destroy it."""
-        if self._is_broken or self._gone.is_set():
-            return
+    def _deadline_of(self, state: State) -> float:
+        return trio.current_time() + patience_s(state, self._limits)
+
+    async def _until(self, ended: trio.Event) -> None:
+        """Wait for `ended`, losing patience with a client that lets a state's time pass."""
+        while not ended.is_set():
+            with trio.CancelScope(deadline=self._patience.deadline) as self._patience:
+                await ended.wait()
+            if trio.current_time() >= self._patience.deadline:
+                self._step(Event.SILENT)
+
+    async def _close_our_end(self) -> None:
         try:
             await self._stream.send_eof()
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
-            return
-        with trio.move_on_after(self._limits.linger_s):
-            await self._gone.wait()
-
-    def lose_patience(self) -> None:
-        """The client is gone."""
-        self._gone.set()
-        self._patience.deadline = trio.current_time()
+            self._step(Event.CUT)
 
     # Reading
 
     async def _read(self) -> None:
-        while True:
-            data = self._take_read_ahead() or await self._receive()
-            if self._closing.is_set():
-                if not data or self._is_pinging:
-                    self._gone.set()  # all was sent, or it is a socket's closing frame
-                    return
-                continue  # only reading so that the client can finish sending
-            if data:
-                self._heard_something()
+        while data := self._take_read_ahead() or await self._receive():
+            self._heard_at = trio.current_time()
+            self._step(Event.HEARD)
+            if self._state not in ENDING:
                 await self._handle(RawData(data))
-                if self._is_pinging and self._closing.is_set():
-                    self._gone.set()  # the peer's closing frame: nothing follows it
-                continue
-            if not self._is_idle:
-                self.lose_patience()
-            else:
-                await self._handle(RawData(b""))
-                self._closing.set()
-            return
+            if self._protocol.is_socket and self._state in ENDING:
+                self._step(Event.HUNG_UP)  # its closing frame: nothing follows it
+        if self._state in READING:
+            await self._handle(RawData(b""))
+        self._step(Event.HUNG_UP)
 
     async def _receive(self) -> bytes:
         """The next bytes; none at the end."""
-        try:
-            data = bytes(await self._stream.receive_some(_PIECE_BYTES))
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            data = b""
-        if not data:
-            self._gone.set()
-        return data
+        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            return bytes(await self._stream.receive_some(_PIECE_BYTES))
+        return b""
 
     async def read_ahead(self) -> None:
         """Read while the protocol takes nothing, only to notice that the client leaves."""
         data = await self._receive()
         self._read_ahead += data
-        if not data or len(self._read_ahead) > _MAX_READ_AHEAD_BYTES:
-            self.lose_patience()
-            await trio.sleep_forever()
+        if data and len(self._read_ahead) <= _MAX_READ_AHEAD_BYTES:
+            return
+        self._step(Event.CUT if data else Event.HUNG_UP)
+        await trio.sleep_forever()
 
     def _take_read_ahead(self) -> bytes:
         data = bytes(self._read_ahead)
         self._read_ahead.clear()
         return data
-
-    def _heard_something(self) -> None:
-        if self._protocol.is_socket:
-            self._heard_at = trio.current_time()
-            self._patience.deadline = trio.current_time() + self._limits.socket_silence_s
-        elif self._is_idle:
-            self._patience.deadline = min(
-                self._patience.deadline, trio.current_time() + self._limits.header_read_timeout_s
-            )
 
     async def _ping_when_silent(self) -> None:
         while True:
@@ -216,37 +204,30 @@ class Connection:
                 await self._protocol.ping()
                 await trio.sleep(self._limits.socket_ping_interval_s)
 
-    async def _handle(self, event: Event) -> None:
+    async def _handle(self, event: ProtocolEvent) -> None:
         try:
             await self._protocol.handle(event)
         except Exception:  # the connection's boundary: a protocol error ends it
             logger.exception("connection_failed")
-            self._closing.set()
+            self._step(Event.CLOSED)
             return
-        if self._protocol.is_socket and not self._is_pinging:
-            self._is_pinging = True
-            self._heard_something()
+        if self._protocol.is_socket and self._state in (State.ANSWERING, State.LAST):
+            self._step(Event.UPGRADE)
             self._nursery.start_soon(self._ping_when_silent)
 
     # Writing
 
-    async def _obey(self, event: Event) -> None:
+    async def _obey(self, event: ProtocolEvent) -> None:
         """Do what the protocol says."""
         if isinstance(event, RawData):
             await self._write(event.data)
         elif isinstance(event, Closed):
-            self._closing.set()
+            self._step(Event.CLOSED)
         elif isinstance(event, Updated):
-            self._is_idle = event.idle
-            if not event.idle:
-                self._patience.deadline = float("inf")
-            elif self._is_stopping:
-                self._closing.set()
-            else:
-                self._patience.deadline = trio.current_time() + self._limits.keep_alive_timeout_s
+            self._step(Event.ANSWERED if event.idle else Event.REQUEST)
 
     async def _write(self, data: bytes) -> None:
-        if self._is_broken:
+        if self._state is State.OVER:
             await trio.lowlevel.checkpoint()
             return
         try:
@@ -269,8 +250,7 @@ class Connection:
         finally:
             self._send_lock.release()
             if not is_whole:
-                self._is_broken = True
-                self.lose_patience()
+                self._step(Event.CUT)
 
     async def _write_piece(self, piece: bytes | memoryview) -> None:
         # Nearly every write fits the kernel's buffer; for those, Trio's way
@@ -297,9 +277,10 @@ class Connection:
     ) -> Callable[[ASGIReceiveEvent], Awaitable[None]]:
         """Start a request; returns where to put what arrives for it."""
         events = AppEvents()
-        self._n_running += 1
-        self._all_ended = trio.Event()
-        self._nursery.start_soon(self._run_app, scope, events, send)
+        if self._state in ENDING:  # it was pipelined, and the connection ended meanwhile
+            events.end()
+        else:
+            self._requests.start_soon(self._run_app, scope, events, send)
         return events.put
 
     def spawn(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
@@ -313,7 +294,10 @@ class Connection:
         send: Callable[[ASGISendEvent | None], Awaitable[None]],
     ) -> None:
         try:
-            await self._app(scope, events.receive, send)
+            try:
+                await self._app(scope, events.receive, send)
+            finally:
+                events.end()
         except Exception:  # the request's boundary: the client sees a cut connection
             logger.exception("request_failed path=%s", scope.get("path"))
         except BaseExceptionGroup as group:
@@ -323,11 +307,11 @@ class Connection:
                 logger.error("request_failed path=%s", scope.get("path"), exc_info=errors)
             if rest is not None:
                 raise rest from None
-        events.end()
-        self._n_running -= 1
-        if self._n_running == 0:
-            self._all_ended.set()
-        await send(None)
+        try:
+            await send(None)
+        except Exception:  # the same for the protocol's end of it
+            logger.exception("connection_failed path=%s", scope.get("path"))
+            self._step(Event.CLOSED)
 
 
 class _ReadGate:
