@@ -7,4 +7,5 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
-EVERYWHERE = [*PAGES, ROOT / "README.md"]
+DECISIONS = sorted((DOCS / "decisions").glob("*.md"))
+EVERYWHERE = [*PAGES, *DECISIONS, ROOT / "README.md"]

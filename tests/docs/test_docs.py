@@ -35,7 +35,7 @@ from paddler.messages.generation import GenerationFailure, Usage
 from paddler.messages.inference import ContinueFromConversationHistory, ContinueFromRawPrompt
 from paddler.messages.sampling import Sampling
 from paddler.messages.state import DesiredState, InferenceParameters
-from tests.docs.pages import DOCS, EVERYWHERE, PAGES, ROOT
+from tests.docs.pages import DECISIONS, DOCS, EVERYWHERE, PAGES, ROOT
 
 PROGRAMS = ("balancer", "agent", "demo")
 SERVICES = {
@@ -188,8 +188,18 @@ def test_links_between_pages_lead_somewhere(path: Path) -> None:
 
 def test_the_index_lists_every_page() -> None:
     listed = {match["target"] for match in _LINK.finditer(page("README.md"))}
-    assert {path.name for path in PAGES} - {"README.md"} == listed
+    assert {*(path.name for path in PAGES), "decisions/README.md"} - {"README.md"} == listed
     assert "(docs/README.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_index_of_decisions_lists_each_in_order() -> None:
+    index, *pages = sorted(DECISIONS, key=lambda path: path.name != "README.md")
+    listed = [match["target"] for match in _LINK.finditer(index.read_text(encoding="utf-8"))]
+    assert listed == [path.name for path in pages]
+    for path in pages:
+        number, _, title = path.read_text(encoding="utf-8").splitlines()[0].partition(": ")
+        assert number == f"# {path.name[:3]}"
+        assert title
 
 
 def test_every_metric_is_documented_with_its_labels() -> None:
