@@ -13,8 +13,6 @@ from collections.abc import Sequence
 
 from paddler.messages.agents import Issue
 
-__all__ = ["AgentError", "AttemptFailed", "LinkLost", "LinkProtocol", "LinkRefused"]
-
 
 class AgentError(Exception):
     """The agent could not do something; the text is fit to be shown to an operator."""

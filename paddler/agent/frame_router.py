@@ -9,8 +9,6 @@ from paddler.agent.serving_state.reconciler import Reconciler
 from paddler.concurrency.latest import Latest
 from paddler.messages.link import ApplyState, Ask, CancelRequest, Embed, Generate
 
-__all__ = ["FrameRouter"]
-
 
 class FrameRouter:
     """The agent's `LinkHandler`; `outbox` is the open link's, if one is open."""

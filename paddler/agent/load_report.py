@@ -18,8 +18,6 @@ from paddler.concurrency.latest import Latest
 from paddler.engine.requests import CacheKind
 from paddler.messages.link import CacheCounts, CacheReport, LoadReport, SlotReport
 
-__all__ = ["report_load"]
-
 
 async def report_load(
     router: FrameRouter,

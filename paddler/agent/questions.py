@@ -16,8 +16,6 @@ from paddler.agent.link.outbox import Outbox
 from paddler.concurrency.mailbox import Mailbox, MailboxFull
 from paddler.messages.link import Answer, Answered, Ask, Question
 
-__all__ = ["Questions"]
-
 logger = logging.getLogger(__name__)
 
 MAX_WAITING = 8

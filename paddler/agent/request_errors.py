@@ -11,8 +11,6 @@ from paddler.messages.generation import (
     ImageTooLarge,
 )
 
-__all__ = ["RequestEnded", "failed", "failure_event"]
-
 _FAILURES: dict[type[errors.EngineError], GenerationFailure] = {
     errors.BadGrammar: GenerationFailure.GRAMMAR_INITIALIZATION_FAILED,
     errors.BadImage: GenerationFailure.IMAGE_DECODING_FAILED,

@@ -42,8 +42,6 @@ from paddler.messages.link import (
 )
 from paddler.version import paddler_version
 
-__all__ = ["run", "run_agent"]
-
 logger = logging.getLogger(__name__)
 
 _STOP_REASON = "the agent stops"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-__all__ = ["AgentSettings"]
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AgentSettings:

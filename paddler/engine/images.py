@@ -18,7 +18,7 @@ from paddler.engine.library import ffi, lib, new_error, raise_for_status
 from paddler.engine.model import Model, forward_log
 from paddler.engine.pixels import Image
 
-__all__ = ["Image", "MediaPrompt", "Projector", "open_projector"]
+__all__ = ["Image"]
 
 
 class MediaPrompt:

@@ -11,7 +11,7 @@ from typing import Any
 from paddler.engine import errors
 from paddler.engine._native import ffi, lib
 
-__all__ = ["error_for_status", "ffi", "lib", "new_error", "raise_for_status", "take_string"]
+__all__ = ["ffi", "lib"]
 
 _ERRORS: dict[int, type[errors.EngineError]] = {
     lib.PDL_INVALID_ARGUMENT: errors.InvalidArgument,

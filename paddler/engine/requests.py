@@ -13,22 +13,7 @@ from typing import Protocol
 
 from paddler.messages.generation import FinishReason, TokenClass
 
-__all__ = [
-    "CacheKind",
-    "ClassMarker",
-    "Ended",
-    "EngineEvent",
-    "EngineRequest",
-    "EngineSampling",
-    "FinishReason",
-    "GrammarConstraint",
-    "Logprob",
-    "MediaHandle",
-    "Started",
-    "TokenClass",
-    "TokenLogprob",
-    "Tokens",
-]
+__all__ = ["FinishReason", "TokenClass"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

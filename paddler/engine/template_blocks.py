@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["unmatched_block"]
-
 _CLOSED = {"for", "if", "macro", "call", "filter", "generation"}
 _TAG = re.compile(r"\{#.*?#\}|\{%-?\s*raw\b.*?\bendraw\s*-?%\}|\{%|\{\{", re.DOTALL)
 _ENDS = {"{%": "%}", "{{": "}}"}

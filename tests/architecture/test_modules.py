@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_LINES = 400
@@ -59,6 +62,30 @@ def test_a_module_says_what_it_is_for() -> None:
 def test_only_the_engine_package_touches_the_native_module() -> None:
     others = [path for path in modules("paddler") if path.parts[1] != "engine"]
     assert not [str(path) for path in others if "engine._native" in text_of(path)]
+
+
+def imported_names(tree: ast.Module) -> set[str]:
+    return {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+def listed_names(tree: ast.Module) -> set[str]:
+    """What the module's `__all__` lists."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=str)
+def test_only_names_that_are_passed_on_are_listed(path: Path) -> None:
+    # Of its own names those are public that have no underscore: docs/decisions/003-no-all.md.
+    tree = ast.parse(text_of(path))
+    assert listed_names(tree) <= imported_names(tree)
 
 
 def test_imports_keep_to_the_contracts() -> None:

@@ -190,4 +190,4 @@ async def running_balancer(
                 stream.socket.close()
 
 
-__all__ = ["RunningBalancer", "desired_state", "running_balancer", "settings_for_tests", "until"]
+__all__ = ["until"]

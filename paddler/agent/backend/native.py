@@ -11,8 +11,6 @@ from paddler.agent.backend.protocol import Engine, EngineOptions
 from paddler.engine.errors import Unsupported
 from paddler.messages.templates import TemplateCheck
 
-__all__ = ["NativeBackend"]
-
 
 class NativeBackend:
     """The `EngineBackend` of llama.cpp."""

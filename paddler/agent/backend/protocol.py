@@ -32,24 +32,6 @@ from paddler.messages.generation import (
 from paddler.messages.state import KvCacheDtype, PoolingType
 from paddler.messages.templates import TemplateCheck
 
-__all__ = [
-    "ChatTemplates",
-    "Embedder",
-    "Engine",
-    "EngineBackend",
-    "EngineOptions",
-    "EngineStats",
-    "MediaPrompt",
-    "ModelFacts",
-    "Projector",
-    "RenderedConversation",
-    "RunningGeneration",
-    "SlotPhase",
-    "SlotState",
-    "ToolCallOutcome",
-]
-
-
 ToolCallOutcome: TypeAlias = ToolCallsParsed | ToolCallParseFailed | UnrecognizedToolCallFormat
 
 

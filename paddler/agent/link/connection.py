@@ -41,8 +41,6 @@ from paddler.messages.link import (
     Welcome,
 )
 
-__all__ = ["Link", "LinkHandler"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -22,8 +22,6 @@ import trio_websocket
 from paddler.agent.settings import AgentSettings
 from paddler.messages.link import MAX_FRAME_BYTES
 
-__all__ = ["Dialer", "websocket_dialer"]
-
 _MESSAGE_QUEUE_SIZE = 64
 _RECEIVE_BUFFER_BYTES = 65_536
 

@@ -30,8 +30,6 @@ from paddler.messages.link import (
     RequestEvents,
 )
 
-__all__ = ["Outbox"]
-
 PlainFrame: TypeAlias = (
     AgentStatus
     | Answered

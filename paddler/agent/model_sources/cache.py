@@ -27,15 +27,6 @@ from paddler.agent.model_sources.errors import (
     ModelSourceError,
 )
 
-__all__ = [
-    "CACHE_DIR_VARIABLE",
-    "CachedFile",
-    "FileLock",
-    "FileRecord",
-    "cache_directory",
-    "disk_errors",
-]
-
 CACHE_DIR_VARIABLE = "PADDLER_CACHE_DIR"
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}

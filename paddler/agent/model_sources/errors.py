@@ -29,25 +29,6 @@ from typing_extensions import override
 
 from paddler.messages.agents import HuggingFaceLockIssue, Issue, ModelIssue, ModelIssueKind
 
-__all__ = [
-    "CacheCannotAcquireLock",
-    "CacheDirectoryIsNotWritable",
-    "CacheStorageIsFull",
-    "DownloadInterrupted",
-    "DownloadServerDeniedAccess",
-    "DownloadServerErrored",
-    "DownloadServerIsUnreachable",
-    "DownloadServerRejectedRequest",
-    "DownloadUrlIsMalformed",
-    "HuggingFaceCannotAcquireLock",
-    "HuggingFaceModelDoesNotExist",
-    "HuggingFacePermissions",
-    "ModelCacheIsCorrupted",
-    "ModelDoesNotExistAtUrl",
-    "ModelFileDoesNotExist",
-    "ModelSourceError",
-]
-
 
 class ModelSourceError(Exception):
     """A model's files could not be had; the text is fit to be shown to an operator.

@@ -21,8 +21,6 @@ from paddler.agent.model_sources.errors import (
     ModelSourceError,
 )
 
-__all__ = ["error_of_status", "error_while_asking", "error_while_reading", "parse_url"]
-
 _HOST = re.compile(rb"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 """A name (as IDNA writes it), or an address of either kind."""
 

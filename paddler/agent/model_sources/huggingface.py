@@ -31,8 +31,6 @@ from paddler.messages.state import HuggingFaceModel
 if TYPE_CHECKING:
     from huggingface_hub import HfFileMetadata
 
-__all__ = ["HuggingFaceSource"]
-
 logger = logging.getLogger(__name__)
 
 ABORT_TIMEOUT_S = 2.0

@@ -25,8 +25,6 @@ from paddler.agent.model_sources.errors import (
     ModelSourceError,
 )
 
-__all__ = ["error_of_hub", "hub_errors", "is_definite"]
-
 TransportError: type[Exception] = hub.HfHubHTTPError.__bases__[0]
 """The base of the HTTP library's errors: which library depends on huggingface_hub's version."""
 

@@ -9,8 +9,6 @@ import trio
 from paddler.agent.model_sources.errors import ModelFileDoesNotExist
 from paddler.agent.model_sources.split_files import part_names
 
-__all__ = ["find_local_file"]
-
 
 async def find_local_file(path: str) -> Path:
     """The model's first file.

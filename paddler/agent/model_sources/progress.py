@@ -7,8 +7,6 @@ from typing import TypeAlias
 
 from paddler.messages.link import Download
 
-__all__ = ["DownloadReporter", "progress_of"]
-
 DownloadReporter: TypeAlias = Callable[[Download], None]
 """Called from the Trio thread, as often as the source likes."""
 

@@ -10,8 +10,6 @@ from paddler.agent.model_sources.progress import DownloadReporter
 from paddler.agent.model_sources.url import UrlSource
 from paddler.messages.state import HuggingFaceModel, ModelReference, UrlModel
 
-__all__ = ["ModelSources"]
-
 
 class ModelSources:
     """Everywhere a model can come from."""

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["MAX_PARTS", "part_names"]
-
 MAX_PARTS = 1000
 
 _SPLIT_NAME = re.compile(r"(?P<prefix>.*)-(?P<part>\d{5})-of-(?P<n_parts>\d{5})\.gguf", re.DOTALL)

@@ -36,8 +36,6 @@ from paddler.agent.model_sources.http_errors import (
 from paddler.agent.model_sources.progress import DownloadReporter, progress_of
 from paddler.agent.model_sources.split_files import part_names
 
-__all__ = ["DownloadLimits", "UrlSource"]
-
 MAX_REDIRECTS = 10
 WRITE_BYTES = 1024 * 1024
 

@@ -23,8 +23,6 @@ from paddler.agent.prompts.svg import looks_like_svg, render_svg
 from paddler.engine.errors import BadImage
 from paddler.engine.pixels import Image
 
-__all__ = ["FORMATS", "ImageDecoder", "data_of_uri", "decode_raster"]
-
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 """What Pillow may open; its other formats stay closed."""
 

@@ -13,8 +13,6 @@ from typing import Protocol
 from paddler.agent.request_errors import RequestEnded
 from paddler.messages.generation import GenerationRefused, InfillPrompt
 
-__all__ = ["infill_tokens"]
-
 MARKERS = (
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
     ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),

@@ -9,8 +9,6 @@ from paddler.agent.request_errors import RequestEnded, failed
 from paddler.engine.pixels import MEDIA_MARKER, Image
 from paddler.messages.generation import GenerationFailure, GenerationRefused, ImageTooLarge
 
-__all__ = ["check_image_sizes", "make_media_prompt"]
-
 UBATCH_TOKENS = 512
 """What llama.cpp computes at once, by default: some projectors' images have to fit it."""
 

@@ -22,8 +22,6 @@ import trio
 
 from paddler.engine.errors import BadImage
 
-__all__ = ["check_svg", "looks_like_svg", "render_svg"]
-
 MAX_SVG_BYTES = 2 * 1024 * 1024
 MAX_ELEMENTS = 50_000
 MAX_DEPTH = 128

@@ -23,8 +23,6 @@ from paddler.messages.embeddings import (
 )
 from paddler.messages.link import Embed
 
-__all__ = ["run_embedding"]
-
 logger = logging.getLogger(__name__)
 
 DOCUMENTS_PER_GROUP = 16

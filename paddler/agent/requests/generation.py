@@ -50,8 +50,6 @@ from paddler.messages.grammar import GbnfGrammar, JsonSchemaGrammar
 from paddler.messages.link import Generate
 from paddler.messages.state import InferenceParameters
 
-__all__ = ["Serving", "run_generation"]
-
 logger = logging.getLogger(__name__)
 
 MAX_CHECKPOINTS = 2

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-__all__ = ["HeldPrompts"]
-
 
 class HeldPrompts:
     """The prompts that one engine holds.

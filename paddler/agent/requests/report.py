@@ -16,8 +16,6 @@ from paddler.agent.tool_calls.validation import tool_call_event
 from paddler.engine.requests import Ended, Started, TokenClass, Tokens
 from paddler.messages.generation import ConversationPrompt, GenerationOrder, GenerationStarted
 
-__all__ = ["GenerationReport"]
-
 
 class GenerationReport:
     """Tells an outlet of one generation, from its start to its end.

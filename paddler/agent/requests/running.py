@@ -25,8 +25,6 @@ from paddler.messages.embeddings import EmbeddingResult
 from paddler.messages.generation import TERMINAL_EVENTS, GenerationEvent, GenerationRefused
 from paddler.messages.link import Embed, EmbeddingEvents, Generate, HandedOver
 
-__all__ = ["Outlet", "RequestServer", "SlotRequest", "Slots", "hand_back"]
-
 logger = logging.getLogger(__name__)
 
 REQUESTS_PER_SLOT = 4

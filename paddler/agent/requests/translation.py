@@ -37,15 +37,6 @@ from paddler.messages.generation import (
 from paddler.messages.sampling import Sampling
 from paddler.messages.state import InferenceParameters
 
-__all__ = [
-    "check_order",
-    "done_event",
-    "resolve_sampling",
-    "room_for",
-    "started_event",
-    "token_event",
-]
-
 ValueT = TypeVar("ValueT")
 
 _CACHED_IN: dict[CacheKind, CachedIn] = {

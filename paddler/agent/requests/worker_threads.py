@@ -7,8 +7,6 @@ from typing import TypeVar
 
 import trio
 
-__all__ = ["off_the_loop"]
-
 LONG_TEXT_CHARS = 16_384
 """Texts from here on are rendered and parsed in a worker thread."""
 

@@ -8,8 +8,6 @@ from paddler.agent.model_sources.errors import ModelSourceError
 from paddler.engine import errors
 from paddler.messages.agents import ChatTemplateIssue, Issue, ModelIssue, SlotIssue
 
-__all__ = ["chat_template_issues", "open_failure", "source_failure"]
-
 
 def source_failure(error: ModelSourceError, model_path: str) -> AttemptFailed:
     """The files of the model at `model_path` could not be had."""

@@ -28,8 +28,6 @@ from paddler.concurrency.latest import Latest
 from paddler.messages.link import Embed, ModelDescription
 from paddler.messages.state import ApplicableState, InferenceParameters, Model, PoolingType
 
-__all__ = ["EngineGeneration", "EngineKey", "run_engine_generation"]
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EngineKey:

@@ -58,8 +58,6 @@ from paddler.messages.agents import Issue, ModelIssue
 from paddler.messages.link import ApplyState, Download
 from paddler.messages.state import ApplicableState, HuggingFaceModel, Model, ModelReference
 
-__all__ = ["ModelFetcher", "Reconciler"]
-
 logger = logging.getLogger(__name__)
 
 _MAX_COMMANDS = 4096

@@ -10,8 +10,6 @@ from paddler.concurrency.latest import Latest
 from paddler.messages.agents import ApplicationStatus, Issue
 from paddler.messages.link import AgentStatus, Download, ModelDescription
 
-__all__ = ["StatusBoard"]
-
 _SPEED_CHANGE_WORTH_TELLING = 0.25
 
 

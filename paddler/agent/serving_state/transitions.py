@@ -25,30 +25,6 @@ from typing import TypeAlias
 from paddler.messages.agents import ApplicationStatus
 from paddler.messages.state import ApplicableState
 
-__all__ = [
-    "STUCK_AFTER_FAILURES",
-    "Applied",
-    "Attempting",
-    "CancelAttempt",
-    "Command",
-    "Event",
-    "Failed",
-    "GivenUp",
-    "Idle",
-    "RetryDue",
-    "ScheduleRetry",
-    "StartAttempt",
-    "State",
-    "Succeeded",
-    "Target",
-    "Told",
-    "Waiting",
-    "application_status",
-    "applied_version",
-    "attempted_version",
-    "step",
-]
-
 STUCK_AFTER_FAILURES = 5
 """Failures in a row after which an operator should look."""
 

@@ -18,8 +18,6 @@ from jsonschema.validators import Draft202012Validator
 
 from paddler.messages.conversation import ToolDefinition
 
-__all__ = ["ToolSchemas"]
-
 _MAX_MESSAGE_CHARS = 500
 
 

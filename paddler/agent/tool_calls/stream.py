@@ -20,8 +20,6 @@ from paddler.engine.tool_call_ids import new_tool_call_id
 from paddler.messages.conversation import RequestedToolCall
 from paddler.messages.generation import ToolCallDelta
 
-__all__ = ["ToolCallStream"]
-
 PAUSE_FACTOR = 24
 """Pause between two parsings, in times that the first of them took: 4 % of one core."""
 

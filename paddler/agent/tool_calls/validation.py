@@ -20,8 +20,6 @@ from paddler.agent.backend.protocol import RenderedConversation, ToolCallOutcome
 from paddler.messages.conversation import ToolDefinition
 from paddler.messages.generation import ToolCall, ToolCallsParsed, ToolCallValidationFailed
 
-__all__ = ["tool_call_event"]
-
 MAX_VALIDATION_MESSAGES = 16
 MAX_MESSAGE_CHARS = 500
 

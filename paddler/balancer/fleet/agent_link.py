@@ -48,8 +48,6 @@ from paddler.messages.link import (
     Welcome,
 )
 
-__all__ = ["AgentLink", "LinkLimits", "RequestSink"]
-
 logger = logging.getLogger(__name__)
 
 _decode_frame = msgspec.msgpack.Decoder(FromAgent).decode

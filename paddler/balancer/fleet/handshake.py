@@ -18,8 +18,6 @@ from paddler.balancer.fleet.errors import LinkRefused
 from paddler.balancer.fleet.fleet import Fleet
 from paddler.messages.link import PROTOCOL_VERSION, Hello, HelloHeader, Refused
 
-__all__ = ["serve_agent_link"]
-
 logger = logging.getLogger(__name__)
 
 _decode_header = msgspec.msgpack.Decoder(HelloHeader).decode

@@ -15,8 +15,6 @@ from paddler.balancer.http_edge.streaming import Answer, AnyAnswer
 if typing.TYPE_CHECKING:
     from quart.wrappers.base import BaseRequestWebsocket
 
-__all__ = ["EdgeHost", "EdgeRequest", "Guard", "Handler", "RenderError", "SocketHandler"]
-
 Handler = Callable[..., Awaitable[AnyAnswer]]
 SocketHandler = Callable[..., Awaitable[None]]
 RenderError = Callable[[int, str], Answer]

@@ -19,16 +19,7 @@ from paddler.balancer.dispatch.errors import (
     ShuttingDown,
 )
 
-__all__ = [
-    "BufferFull",
-    "BufferTimeout",
-    "DispatchError",
-    "EmbeddingsNotEnabled",
-    "GenerationNotSupported",
-    "GenerationRefusal",
-    "NoAgents",
-    "ShuttingDown",
-]
+__all__ = ["BufferFull", "BufferTimeout", "DispatchError", "ShuttingDown"]
 
 
 class GenerationRefusal(Exception):
