@@ -73,9 +73,23 @@ typecheck: $(VENV)/.installed-dev
 
 check: lint typecheck test
 
+fmt: frontend-format
 fmt: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+# The source of the web admin panel has tools of its own, from npm: the scripts of
+# its package.json. Without npm each says so, and the rest goes on.
+FRONTEND := paddler/balancer/admin_panel/frontend
+FRONTEND_TOOLS := $(if $(shell command -v npm),$(FRONTEND)/node_modules/.package-lock.json)
+
+$(FRONTEND)/node_modules/.package-lock.json: $(FRONTEND)/package.json $(FRONTEND)/package-lock.json
+	@echo "Installing the tools of the admin panel's source"
+	@npm ci --prefix $(FRONTEND) --no-audit --no-fund --loglevel=error
+	@touch $@
+
+frontend-%: $(FRONTEND_TOOLS)
+	$(if $(FRONTEND_TOOLS),npm --prefix $(FRONTEND) run --silent $*,@echo "$@ is left out: install npm (Node.js 20.19 or newer)")
 
 sanitize: setup
 	$(BIN)/python tests/native/run_sanitized.py $(ARGS)

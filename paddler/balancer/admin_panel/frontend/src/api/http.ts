@@ -46,7 +46,7 @@ export async function* linesOf(answer: Response): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = "";
   try {
-    for (;;) {
+    while (true) {
       const { done, value } = await reader.read();
       rest += decoder.decode(value, { stream: !done });
       const lines = rest.split("\n");

@@ -1,8 +1,8 @@
 /** What the panel asks of the management and inference services. */
 
 import type { Config } from "./config";
-import { followEvents, type EventHandlers } from "./events";
-import { getJson, jsonBody, linesOf, send, ServiceError } from "./http";
+import { type EventHandlers, followEvents } from "./events";
+import { getJson, jsonBody, linesOf, ServiceError, send } from "./http";
 import type {
   AgentModelDetails,
   Dashboard,

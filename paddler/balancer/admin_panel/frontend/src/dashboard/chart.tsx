@@ -33,7 +33,11 @@ export function Chart(props: Props) {
     if (box === null) return undefined;
     const draw = () => {
       plot.current?.destroy();
-      plot.current = new uPlot(options(latest.current, box), latest.current.data as uPlot.AlignedData, box);
+      plot.current = new uPlot(
+        options(latest.current, box),
+        latest.current.data as uPlot.AlignedData,
+        box,
+      );
     };
     draw();
     const resize = new ResizeObserver(() => {

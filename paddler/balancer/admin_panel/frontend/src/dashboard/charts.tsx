@@ -38,7 +38,9 @@ const CHARTS: readonly Definition[] = [
   },
   {
     title: "Prompt tokens from cache",
-    series: [{ label: "share", color: "--chart-1", of: (sample) => sample.cached_share, dots: true }],
+    series: [
+      { label: "share", color: "--chart-1", of: (sample) => sample.cached_share, dots: true },
+    ],
     format: percent,
     atLeast: 1,
   },

@@ -40,8 +40,7 @@ export function Flow({ dashboard }: { dashboard: Dashboard }) {
       <div class="flow-step">
         <h2>Slots</h2>
         <p class="figure" data-testid="slots">
-          {count(dashboard.slots_processing)}{" "}
-          <small>of {count(dashboard.slots_total)} busy</small>
+          {count(dashboard.slots_processing)} <small>of {count(dashboard.slots_total)} busy</small>
         </p>
         <p class="muted">on {plural(agents.length, "agent")}</p>
       </div>

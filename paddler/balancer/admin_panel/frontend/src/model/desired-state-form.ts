@@ -4,7 +4,7 @@ import { messageOf } from "../api/http";
 import type { Services } from "../api/services";
 import { Store } from "../api/store";
 import type { DesiredState } from "../api/types";
-import { draftFrom, type Draft } from "./draft";
+import { type Draft, draftFrom } from "./draft";
 
 export interface Editing {
   /** The state that the fleet should serve, as last heard. */

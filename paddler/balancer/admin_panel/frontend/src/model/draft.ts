@@ -2,7 +2,7 @@
 
 import type { DesiredState, ModelReference } from "../api/types";
 import { BadReference, formatReference, parseReference } from "./model-reference";
-import { draftOf, PARAMETERS, parametersOf, problemOf, type ParameterDraft } from "./parameters";
+import { draftOf, PARAMETERS, type ParameterDraft, parametersOf, problemOf } from "./parameters";
 
 export interface Draft {
   model: string;

@@ -2,8 +2,8 @@
 
 import type { Agent } from "../api/types";
 import { DownloadProgress } from "../dashboard/download-progress";
-import { byName } from "../dashboard/order";
 import { Issues } from "../dashboard/issues";
+import { byName } from "../dashboard/order";
 import { statusOf } from "../dashboard/status";
 
 export function FleetProgress({ agents }: { agents: readonly Agent[] }) {

@@ -8,14 +8,22 @@ import { useStore } from "../api/store";
 import { Rollout } from "../dashboard/rollout";
 import { changesBetween, templateChanges } from "./changes";
 import { ChangesView } from "./changes-view";
-import { apply, change, discard, editing, problem, refresh, type Editing } from "./desired-state-form";
+import {
+  apply,
+  change,
+  discard,
+  type Editing,
+  editing,
+  problem,
+  refresh,
+} from "./desired-state-form";
 import { isComplete, stateOf } from "./draft";
 import { FleetProgress } from "./fleet-progress";
 import { LoadedModel } from "./loaded-model";
 import { ParametersForm } from "./parameters-form";
 import { ReferenceField } from "./reference-field";
-import { TemplateEditor } from "./template-editor";
 import { useTemplateCheck } from "./template-check";
+import { TemplateEditor } from "./template-editor";
 
 export function ModelPage({ live, services }: { live: Live; services: Services }) {
   const dashboard = useStore(live.dashboard);

@@ -1,11 +1,5 @@
 import { SelectField, Switch, TextField } from "../ui/field";
-import {
-  GROUPS,
-  PARAMETERS,
-  problemOf,
-  type Parameter,
-  type ParameterDraft,
-} from "./parameters";
+import { GROUPS, PARAMETERS, type Parameter, type ParameterDraft, problemOf } from "./parameters";
 
 export function ParametersForm({
   draft,

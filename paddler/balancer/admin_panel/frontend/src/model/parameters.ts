@@ -41,65 +41,189 @@ const LARGE = 2 ** 31 - 1;
 const CACHE_TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "IQ4_NL", "Q5_0", "Q5_1"];
 
 export const PARAMETERS: readonly Parameter[] = [
-  integer("context_size", "Memory and batches", "Context per slot", 1, LARGE, 8192,
-    "Tokens that a prompt and its answer may have together. Each slot owns this much memory."),
-  integer("n_gpu_layers", "Memory and batches", "GPU layers", -1, 2 ** 20, 0,
-    "Layers of the model that run on the GPU. 0: CPU only; -1: all."),
-  integer("n_batch", "Memory and batches", "Batch", 1, 2 ** 20, 2048,
-    "Most tokens in one decode step, over all slots."),
-  choice("k_cache_dtype", "Memory and batches", "Key cache type", CACHE_TYPES, "Q8_0",
-    "Smaller types need less memory per token, at some cost in quality."),
-  choice("v_cache_dtype", "Memory and batches", "Value cache type", CACHE_TYPES, "Q8_0",
-    "As for keys."),
-  number("temperature", "Sampling", "Temperature", 0, 100, 0.8,
-    "0 always takes the likeliest token; higher is more varied."),
+  integer(
+    "context_size",
+    "Memory and batches",
+    "Context per slot",
+    1,
+    LARGE,
+    8192,
+    "Tokens that a prompt and its answer may have together. Each slot owns this much memory.",
+  ),
+  integer(
+    "n_gpu_layers",
+    "Memory and batches",
+    "GPU layers",
+    -1,
+    2 ** 20,
+    0,
+    "Layers of the model that run on the GPU. 0: CPU only; -1: all.",
+  ),
+  integer(
+    "n_batch",
+    "Memory and batches",
+    "Batch",
+    1,
+    2 ** 20,
+    2048,
+    "Most tokens in one decode step, over all slots.",
+  ),
+  choice(
+    "k_cache_dtype",
+    "Memory and batches",
+    "Key cache type",
+    CACHE_TYPES,
+    "Q8_0",
+    "Smaller types need less memory per token, at some cost in quality.",
+  ),
+  choice(
+    "v_cache_dtype",
+    "Memory and batches",
+    "Value cache type",
+    CACHE_TYPES,
+    "Q8_0",
+    "As for keys.",
+  ),
+  number(
+    "temperature",
+    "Sampling",
+    "Temperature",
+    0,
+    100,
+    0.8,
+    "0 always takes the likeliest token; higher is more varied.",
+  ),
   integer("top_k", "Sampling", "Top k", 0, LARGE, 80, "Only the k likeliest tokens. 0: off."),
-  number("top_p", "Sampling", "Top p", 0, 1, 0.8,
-    "Only the likeliest tokens that together have this probability. 1: off."),
-  number("min_p", "Sampling", "Min p", 0, 1, 0.05,
-    "Only tokens with this part of the likeliest one's probability. 0: off."),
-  number("penalty_repeat", "Sampling", "Repeat penalty", 0.001, 100, 1.1,
-    "Divides the score of tokens seen before. 1: off."),
-  number("penalty_presence", "Sampling", "Presence penalty", -100, 100, 0.8,
-    "Taken off a token seen before, once. 0: off."),
-  number("penalty_frequency", "Sampling", "Frequency penalty", -100, 100, 0,
-    "Taken off a token for each time it was seen. 0: off."),
-  integer("penalty_last_n", "Sampling", "Penalties look back", -1, LARGE, -1,
-    "Tokens that the penalties consider. -1: the whole context; 0: none."),
-  toggle("enable_embeddings", "Embeddings and images", "Embeddings", false,
-    "Serve embeddings beside generation."),
-  integer("embedding_batch_size", "Embeddings and images", "Embedding batch", 1, 2 ** 20, 256,
-    "How many documents one agent is given at once."),
-  choice("pooling_type", "Embeddings and images", "Pooling",
-    ["Unspecified", "None", "Mean", "Cls", "Last", "Rank"], "Last",
-    "How the tokens' vectors become one. Unspecified: as the model says."),
-  integer("image_resize_to_fit", "Embeddings and images", "Image size", 1, 2 ** 16, 1024,
-    "Longer side in pixels that images are scaled down to."),
+  number(
+    "top_p",
+    "Sampling",
+    "Top p",
+    0,
+    1,
+    0.8,
+    "Only the likeliest tokens that together have this probability. 1: off.",
+  ),
+  number(
+    "min_p",
+    "Sampling",
+    "Min p",
+    0,
+    1,
+    0.05,
+    "Only tokens with this part of the likeliest one's probability. 0: off.",
+  ),
+  number(
+    "penalty_repeat",
+    "Sampling",
+    "Repeat penalty",
+    0.001,
+    100,
+    1.1,
+    "Divides the score of tokens seen before. 1: off.",
+  ),
+  number(
+    "penalty_presence",
+    "Sampling",
+    "Presence penalty",
+    -100,
+    100,
+    0.8,
+    "Taken off a token seen before, once. 0: off.",
+  ),
+  number(
+    "penalty_frequency",
+    "Sampling",
+    "Frequency penalty",
+    -100,
+    100,
+    0,
+    "Taken off a token for each time it was seen. 0: off.",
+  ),
+  integer(
+    "penalty_last_n",
+    "Sampling",
+    "Penalties look back",
+    -1,
+    LARGE,
+    -1,
+    "Tokens that the penalties consider. -1: the whole context; 0: none.",
+  ),
+  toggle(
+    "enable_embeddings",
+    "Embeddings and images",
+    "Embeddings",
+    false,
+    "Serve embeddings beside generation.",
+  ),
+  integer(
+    "embedding_batch_size",
+    "Embeddings and images",
+    "Embedding batch",
+    1,
+    2 ** 20,
+    256,
+    "How many documents one agent is given at once.",
+  ),
+  choice(
+    "pooling_type",
+    "Embeddings and images",
+    "Pooling",
+    ["Unspecified", "None", "Mean", "Cls", "Last", "Rank"],
+    "Last",
+    "How the tokens' vectors become one. Unspecified: as the model says.",
+  ),
+  integer(
+    "image_resize_to_fit",
+    "Embeddings and images",
+    "Image size",
+    1,
+    2 ** 16,
+    1024,
+    "Longer side in pixels that images are scaled down to.",
+  ),
 ];
 
 function integer(
-  name: string, group: Group, label: string, min: number, max: number, fallback: number,
+  name: string,
+  group: Group,
+  label: string,
+  min: number,
+  max: number,
+  fallback: number,
   meaning: string,
 ): Parameter {
   return { kind: "integer", name, group, label, min, max, fallback, meaning };
 }
 
 function number(
-  name: string, group: Group, label: string, min: number, max: number, fallback: number,
+  name: string,
+  group: Group,
+  label: string,
+  min: number,
+  max: number,
+  fallback: number,
   meaning: string,
 ): Parameter {
   return { kind: "number", name, group, label, min, max, fallback, meaning };
 }
 
 function choice(
-  name: string, group: Group, label: string, choices: readonly string[], fallback: string,
+  name: string,
+  group: Group,
+  label: string,
+  choices: readonly string[],
+  fallback: string,
   meaning: string,
 ): Parameter {
   return { kind: "choice", name, group, label, choices, fallback, meaning };
 }
 
 function toggle(
-  name: string, group: Group, label: string, fallback: boolean, meaning: string,
+  name: string,
+  group: Group,
+  label: string,
+  fallback: boolean,
+  meaning: string,
 ): Parameter {
   return { kind: "switch", name, group, label, fallback, meaning };
 }
@@ -116,7 +240,10 @@ export function draftOf(parameters: InferenceParameters): ParameterDraft {
   );
 }
 
-export function problemOf(parameter: Parameter, typed: string | boolean | undefined): string | null {
+export function problemOf(
+  parameter: Parameter,
+  typed: string | boolean | undefined,
+): string | null {
   if (parameter.kind === "switch" || parameter.kind === "choice") return null;
   const value = numberOf(typed);
   if (value === null) return "Write a number.";

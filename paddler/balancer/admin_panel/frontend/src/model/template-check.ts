@@ -38,8 +38,7 @@ export function useTemplateCheck(
     const stop = new AbortController();
     const timer = setTimeout(() => {
       services.checkTemplate(draft.template, stop.signal).then(
-        (check) =>
-          setTried({ template: draft.template, trial: { ...check, isRunning: false } }),
+        (check) => setTried({ template: draft.template, trial: { ...check, isRunning: false } }),
         (error: unknown) => {
           if (stop.signal.aborted) return;
           const is = error instanceof ServiceError ? messageOf(error) : String(error);

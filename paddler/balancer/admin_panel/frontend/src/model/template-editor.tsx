@@ -75,7 +75,9 @@ export function TemplateEditor({
       {failure !== null && (
         <div class="issue" role="alert" data-testid="template-error">
           <p class="issue-summary">
-            {isEdited ? "The template applied last does not compile." : "This template does not compile."}
+            {isEdited
+              ? "The template applied last does not compile."
+              : "This template does not compile."}
           </p>
           <pre class="issue-error">{failure}</pre>
         </div>

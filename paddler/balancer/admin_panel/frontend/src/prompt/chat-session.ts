@@ -3,16 +3,16 @@
 import type { Services } from "../api/services";
 import { Store } from "../api/store";
 import {
+  type AssistantMessage,
   askedWith,
   choose,
   conversations,
   historyOf,
   keep,
-  newId,
-  type AssistantMessage,
   type Message,
+  newId,
 } from "./conversations";
-import { EMPTY_ANSWER, generate, type Answer } from "./generation";
+import { type Answer, EMPTY_ANSWER, generate } from "./generation";
 import { settings } from "./settings";
 
 export const CHAT_PATH = "continue_from_conversation_history";

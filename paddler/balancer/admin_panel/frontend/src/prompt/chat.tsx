@@ -11,13 +11,19 @@ import { ConversationList } from "./conversation-list";
 import {
   chosenId,
   conversations,
+  type Message,
   newId,
   requestOf,
-  type Message,
   type UserMessage,
 } from "./conversations";
 
-export function Chat({ services, supportsImages }: { services: Services; supportsImages: boolean }) {
+export function Chat({
+  services,
+  supportsImages,
+}: {
+  services: Services;
+  supportsImages: boolean;
+}) {
   const all = useStore(conversations);
   const id = useStore(chosenId);
   const running = useStore(runningAnswer);
@@ -52,7 +58,15 @@ export function Chat({ services, supportsImages }: { services: Services; support
   return (
     <section class="chat" aria-label="Conversation">
       <ConversationList isBusy={running !== null} />
-      <div class="messages" data-testid="messages" ref={list} tabIndex={0} role="log" aria-live="off" aria-label="Messages">
+      <div
+        class="messages"
+        data-testid="messages"
+        ref={list}
+        tabIndex={0}
+        role="log"
+        aria-live="off"
+        aria-label="Messages"
+      >
         {messages.length === 0 && all !== null && (
           <p class="muted empty-chat">
             Write a message below. Conversations stay in this browser; nothing is stored on the
@@ -114,9 +128,7 @@ export function Chat({ services, supportsImages }: { services: Services; support
         isRunning={running !== null}
         supportsImages={supportsImages}
         onStop={() => running?.stop.abort()}
-        onSend={(text, images) =>
-          send([...messages, { role: "user", id: newId(), text, images }])
-        }
+        onSend={(text, images) => send([...messages, { role: "user", id: newId(), text, images }])}
       />
     </section>
   );

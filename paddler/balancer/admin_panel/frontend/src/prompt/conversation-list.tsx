@@ -1,5 +1,5 @@
 import { useStore } from "../api/store";
-import { choose, chosenId, conversations, forget, type Conversation } from "./conversations";
+import { type Conversation, choose, chosenId, conversations, forget } from "./conversations";
 
 export function ConversationList({ isBusy }: { isBusy: boolean }) {
   const all = useStore(conversations) ?? [];

@@ -1,6 +1,6 @@
 /** Conversations, kept in the browser. */
 
-import { storageFailed, Store } from "../api/store";
+import { Store, storageFailed } from "../api/store";
 import type { ContentPart, ConversationRequest, WireMessage } from "../api/types";
 import { ConversationDatabase } from "./conversation-database";
 import type { Answer } from "./generation";
@@ -158,7 +158,10 @@ export function historyOf(messages: readonly Message[], systemPrompt: string): W
 }
 
 /** The whole request that an answer came from. */
-export function requestOf(messages: readonly Message[], answer: AssistantMessage): ConversationRequest {
+export function requestOf(
+  messages: readonly Message[],
+  answer: AssistantMessage,
+): ConversationRequest {
   const before = messages.slice(0, messages.indexOf(answer));
   return { conversation_history: historyOf(before, answer.systemPrompt), ...answer.asked };
 }

@@ -24,7 +24,8 @@ function Readiness({ mode, dashboard }: { mode: Mode; dashboard: Dashboard | nul
     <p class="banner banner-warning" role="status" data-testid="not-ready">
       {models.length === 0 ? (
         <>
-          No agent has a model loaded yet: requests wait in the buffer. Choose one on the {way} page.
+          No agent has a model loaded yet: requests wait in the buffer. Choose one on the {way}{" "}
+          page.
         </>
       ) : mode === "embeddings" ? (
         <>Embeddings are off, or the model makes none. They are switched on on the {way} page.</>
@@ -56,7 +57,12 @@ export function PromptPage({ services, live }: { services: Services; live: Live 
     <div class="page prompt-page">
       <div class="section-head">
         <h1>Prompt</h1>
-        <Tabs label="What to send" tabs={MODES} chosen={mode} onChoose={(chosen) => chosenMode.set(chosen)} />
+        <Tabs
+          label="What to send"
+          tabs={MODES}
+          chosen={mode}
+          onChoose={(chosen) => chosenMode.set(chosen)}
+        />
         {mode !== "embeddings" && (
           <button
             type="button"

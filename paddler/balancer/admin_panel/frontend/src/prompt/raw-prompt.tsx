@@ -7,7 +7,7 @@ import { Store, storedStore, text, useStore } from "../api/store";
 import type { RawPromptRequest } from "../api/types";
 import { TextField } from "../ui/field";
 import { AnswerView, SnippetButtons } from "./answer-view";
-import { EMPTY_ANSWER, generate, type Answer } from "./generation";
+import { type Answer, EMPTY_ANSWER, generate } from "./generation";
 import { extrasOf, settings } from "./settings";
 
 const PATH = "continue_from_raw_prompt";
@@ -75,9 +75,7 @@ export function RawPrompt({ services }: { services: Services }) {
       {shown !== null && (
         <AnswerView
           answer={shown.answer}
-          actions={
-            <SnippetButtons url={services.inference(PATH)} request={() => shown.asked} />
-          }
+          actions={<SnippetButtons url={services.inference(PATH)} request={() => shown.asked} />}
         />
       )}
     </form>

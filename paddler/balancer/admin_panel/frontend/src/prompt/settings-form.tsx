@@ -3,10 +3,10 @@ import { SelectField, Switch, TextField } from "../ui/field";
 import {
   numberProblem,
   SAMPLING,
-  settings,
-  toolsProblem,
   type SamplingName,
   type Settings,
+  settings,
+  toolsProblem,
 } from "./settings";
 
 const TOOLS_EXAMPLE = `[{"type": "function", "function": {"name": "weather", …}}]`;

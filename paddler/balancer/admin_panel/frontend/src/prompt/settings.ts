@@ -1,7 +1,7 @@
 /** What requests are sent with; kept in the browser. Numbers are texts as typed; empty: the fleet's. */
 
-import type { GenerationExtras, Grammar } from "../api/types";
 import { storedStore } from "../api/store";
+import type { GenerationExtras, Grammar } from "../api/types";
 
 export interface Settings {
   systemPrompt: string;
@@ -89,7 +89,9 @@ export function parseTools(typed: string): unknown[] {
   try {
     tools = JSON.parse(typed);
   } catch (error) {
-    throw new BadSettings(`Tools are not valid JSON: ${error instanceof Error ? error.message : ""}`);
+    throw new BadSettings(
+      `Tools are not valid JSON: ${error instanceof Error ? error.message : ""}`,
+    );
   }
   if (!Array.isArray(tools)) throw new BadSettings("Tools have to be a JSON array.");
   return tools;

@@ -57,10 +57,7 @@ export function App({ services, live }: { services: Services; live: Live }) {
           <ul>
             {PAGES.map((page) => (
               <li key={page.path}>
-                <a
-                  href={`#/${page.path}`}
-                  aria-current={page.path === path ? "page" : undefined}
-                >
+                <a href={`#/${page.path}`} aria-current={page.path === path ? "page" : undefined}>
                   {page.title}
                 </a>
               </li>
@@ -118,8 +115,8 @@ function Notices({ services, live }: { services: Services; live: Live }) {
   if (connection === "down") {
     content = (
       <p class="banner banner-warning">
-        The balancer cannot be reached at <code>{services.config.managementUrl}</code>. Trying again;
-        what you see may be out of date.
+        The balancer cannot be reached at <code>{services.config.managementUrl}</code>. Trying
+        again; what you see may be out of date.
       </p>
     );
   } else if (isOutdated) {

@@ -50,4 +50,3 @@ export function Tabs<T extends string>({
     </div>
   );
 }
-
