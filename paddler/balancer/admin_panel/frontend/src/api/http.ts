@@ -1,11 +1,12 @@
 /** Requests to the services, with errors that can be shown to a person. */
 
 export class ServiceError extends Error {
-  constructor(
-    readonly status: number,
-    message: string,
-  ) {
-    super(message);
+  /** The answer's status; 0 where there was no answer. */
+  readonly status: number;
+
+  constructor(message: string, { status, ...options }: ErrorOptions & { status: number }) {
+    super(message, options);
+    this.status = status;
   }
 }
 
@@ -16,9 +17,9 @@ export async function send(url: string, init: RequestInit = {}): Promise<Respons
     answer = await fetch(url, init);
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new ServiceError(0, `${new URL(url).host} cannot be reached`);
+    throw new ServiceError(`${new URL(url).host} cannot be reached`, { status: 0, cause: error });
   }
-  if (!answer.ok) throw new ServiceError(answer.status, await describe(answer));
+  if (!answer.ok) throw new ServiceError(await describe(answer), { status: answer.status });
   return answer;
 }
 

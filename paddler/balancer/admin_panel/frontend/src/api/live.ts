@@ -1,7 +1,7 @@
 /** The dashboard as it is now, and whether we still hear of it. */
 
+import { Store } from "../store/store";
 import type { Services } from "./services";
-import { Store } from "./store";
 import type { Dashboard, History, Sample } from "./types";
 
 export type Connection = "connecting" | "up" | "down";

@@ -52,7 +52,8 @@ export class Services {
       if (line === "") continue;
       const envelope = JSON.parse(line) as Envelope;
       if (envelope.Error) {
-        throw new ServiceError(envelope.Error.error.code, envelope.Error.error.description);
+        const { code, description } = envelope.Error.error;
+        throw new ServiceError(description, { status: code });
       }
       yield envelope;
     }

@@ -1,8 +1,8 @@
 import type { Agent, AgentModel, Slot } from "../api/types";
+import { DownloadProgress } from "../fleet/download-progress";
+import { Issues } from "../fleet/issues";
+import { statusOf } from "../fleet/status";
 import { bytes, count, parameters, rate } from "../ui/format";
-import { DownloadProgress } from "./download-progress";
-import { Issues } from "./issues";
-import { statusOf } from "./status";
 
 export function AgentCard({ agent }: { agent: Agent }) {
   const status = statusOf(agent);

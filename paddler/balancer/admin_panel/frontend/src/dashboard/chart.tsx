@@ -2,7 +2,8 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { theme } from "../shell/theme";
+import type { Store } from "../store/store";
+import type { Theme } from "../ui/theme";
 
 export interface Series {
   label: string;
@@ -17,6 +18,7 @@ interface Props {
   format: (value: number) => string;
   /** The value axis reaches at least this far, so that noise stays small. */
   atLeast: number;
+  theme: Store<Theme>;
 }
 
 const HEIGHT = 150;
@@ -27,6 +29,7 @@ export function Chart(props: Props) {
   const plot = useRef<uPlot | null>(null);
   const latest = useRef(props);
   latest.current = props;
+  const { theme } = props;
 
   useEffect(() => {
     const box = place.current;
@@ -54,7 +57,7 @@ export function Chart(props: Props) {
       plot.current?.destroy();
       plot.current = null;
     };
-  }, []);
+  }, [theme]);
 
   useEffect(() => {
     plot.current?.setData(props.data as uPlot.AlignedData);

@@ -2,9 +2,11 @@
 
 import { useMemo } from "preact/hooks";
 import type { Live } from "../api/live";
-import { useStore } from "../api/store";
 import type { Sample } from "../api/types";
+import type { Store } from "../store/store";
+import { useStore } from "../store/use-store";
 import { milliseconds, percent, rate } from "../ui/format";
+import type { Theme } from "../ui/theme";
 import { Chart, type Series } from "./chart";
 
 interface Definition {
@@ -46,7 +48,7 @@ const CHARTS: readonly Definition[] = [
   },
 ];
 
-export function Charts({ live }: { live: Live }) {
+export function Charts({ live, theme }: { live: Live; theme: Store<Theme> }) {
   const history = useStore(live.history);
   const samples = history?.samples ?? [];
   return (
@@ -56,14 +58,27 @@ export function Charts({ live }: { live: Live }) {
       </div>
       <div class="charts">
         {CHARTS.map((definition) => (
-          <ChartCard key={definition.title} definition={definition} samples={samples} />
+          <ChartCard
+            key={definition.title}
+            definition={definition}
+            samples={samples}
+            theme={theme}
+          />
         ))}
       </div>
     </section>
   );
 }
 
-function ChartCard({ definition, samples }: { definition: Definition; samples: Sample[] }) {
+function ChartCard({
+  definition,
+  samples,
+  theme,
+}: {
+  definition: Definition;
+  samples: Sample[];
+  theme: Store<Theme>;
+}) {
   const data = useMemo(
     () => [
       samples.map((sample) => sample.at_ms / 1000),
@@ -90,6 +105,7 @@ function ChartCard({ definition, samples }: { definition: Definition; samples: S
         data={data}
         format={definition.format}
         atLeast={definition.atLeast}
+        theme={theme}
       />
     </figure>
   );

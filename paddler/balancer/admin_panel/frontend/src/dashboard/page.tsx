@@ -2,15 +2,25 @@
 
 import type { Live } from "../api/live";
 import type { Services } from "../api/services";
-import { useStore } from "../api/store";
+import { byName } from "../fleet/order";
+import { Rollout } from "../fleet/rollout";
+import type { Store } from "../store/store";
+import { useStore } from "../store/use-store";
+import type { Theme } from "../ui/theme";
 import { AgentCard } from "./agent-card";
 import { Charts } from "./charts";
 import { EmptyFleet } from "./empty-fleet";
 import { Flow } from "./flow";
-import { byName } from "./order";
-import { Rollout } from "./rollout";
 
-export function DashboardPage({ live, services }: { live: Live; services: Services }) {
+export function DashboardPage({
+  live,
+  services,
+  theme,
+}: {
+  live: Live;
+  services: Services;
+  theme: Store<Theme>;
+}) {
   const dashboard = useStore(live.dashboard);
   return (
     <div class="page dashboard">
@@ -38,7 +48,7 @@ export function DashboardPage({ live, services }: { live: Live; services: Servic
               </ul>
             )}
           </section>
-          <Charts live={live} />
+          <Charts live={live} theme={theme} />
         </>
       )}
     </div>

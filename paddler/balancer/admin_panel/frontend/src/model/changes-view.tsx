@@ -1,4 +1,5 @@
-import type { Change, LineChange } from "./changes";
+import type { Change } from "./changes";
+import type { LineChange } from "./line-changes";
 
 const MARK = { same: " ", added: "+", removed: "−" } as const;
 const SPOKEN = { same: "", added: "added: ", removed: "removed: " } as const;

@@ -1,10 +1,10 @@
 /** Each agent's way to the newest state, in short. */
 
 import type { Agent } from "../api/types";
-import { DownloadProgress } from "../dashboard/download-progress";
-import { Issues } from "../dashboard/issues";
-import { byName } from "../dashboard/order";
-import { statusOf } from "../dashboard/status";
+import { DownloadProgress } from "../fleet/download-progress";
+import { Issues } from "../fleet/issues";
+import { byName } from "../fleet/order";
+import { statusOf } from "../fleet/status";
 
 export function FleetProgress({ agents }: { agents: readonly Agent[] }) {
   return (

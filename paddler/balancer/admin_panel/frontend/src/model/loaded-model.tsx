@@ -1,13 +1,12 @@
-/** Metadata and template of the model that an agent serves now. */
-
-import { useEffect, useState } from "preact/hooks";
-import { messageOf } from "../api/http";
+import { useState } from "preact/hooks";
 import type { Services } from "../api/services";
 import type { Agent, AgentModelDetails } from "../api/types";
-import { byName } from "../dashboard/order";
+import { byName } from "../fleet/order";
 import { CopyButton } from "../ui/copy";
 import { SelectField, TextField } from "../ui/field";
+import { useModelDetails } from "./model-details";
 
+/** Metadata and template of the model that an agent serves now. */
 export function LoadedModel({
   agents,
   services,
@@ -17,31 +16,10 @@ export function LoadedModel({
   services: Services;
   onUseTemplate: (template: string) => void;
 }) {
-  const serving = byName(agents).filter((agent) => agent.model !== null);
+  const serving = byName(agents).filter(({ model }) => model !== null);
   const [chosenId, setChosenId] = useState<string | null>(null);
   const agent = serving.find(({ id }) => id === chosenId) ?? serving[0];
-  const [details, setDetails] = useState<AgentModelDetails | null>(null);
-  const [problem, setProblem] = useState<string | null>(null);
-  const key = agent === undefined ? null : `${agent.id} ${JSON.stringify(agent.model)}`;
-
-  useEffect(() => {
-    if (agent === undefined) {
-      setDetails(null);
-      return undefined;
-    }
-    let isCurrent = true;
-    services.agentModel(agent.id).then(
-      (found) => {
-        if (!isCurrent) return;
-        setDetails(found);
-        setProblem(null);
-      },
-      (error: unknown) => isCurrent && setProblem(messageOf(error)),
-    );
-    return () => {
-      isCurrent = false;
-    };
-  }, [key, services]);
+  const { details, problem } = useModelDetails(services, agent);
 
   return (
     <section class="card" aria-labelledby="loaded-title">

@@ -67,8 +67,8 @@ function parseUrl(text: string): ModelReference {
   let url: URL;
   try {
     url = new URL(text);
-  } catch {
-    throw new BadReference("This is not a whole URL");
+  } catch (error) {
+    throw new BadReference("This is not a whole URL", { cause: error });
   }
   if (!HUGGING_FACE_HOSTS.has(url.hostname)) return { Url: { url: text } };
   const parts = url.pathname.split("/").filter(Boolean).map(decodeURIComponent);

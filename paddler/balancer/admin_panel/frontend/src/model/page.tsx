@@ -4,19 +4,11 @@ import { useEffect, useState } from "preact/hooks";
 import { messageOf } from "../api/http";
 import type { Live } from "../api/live";
 import type { Services } from "../api/services";
-import { useStore } from "../api/store";
-import { Rollout } from "../dashboard/rollout";
+import { Rollout } from "../fleet/rollout";
+import { useStore } from "../store/use-store";
 import { changesBetween, templateChanges } from "./changes";
 import { ChangesView } from "./changes-view";
-import {
-  apply,
-  change,
-  discard,
-  type Editing,
-  editing,
-  problem,
-  refresh,
-} from "./desired-state-form";
+import type { DesiredStateForm, Editing } from "./desired-state-form";
 import { isComplete, stateOf } from "./draft";
 import { FleetProgress } from "./fleet-progress";
 import { LoadedModel } from "./loaded-model";
@@ -25,15 +17,24 @@ import { ReferenceField } from "./reference-field";
 import { useTemplateCheck } from "./template-check";
 import { TemplateEditor } from "./template-editor";
 
-export function ModelPage({ live, services }: { live: Live; services: Services }) {
+export function ModelPage({
+  live,
+  services,
+  form,
+}: {
+  live: Live;
+  services: Services;
+  form: DesiredStateForm;
+}) {
   const dashboard = useStore(live.dashboard);
-  const now = useStore(editing);
-  const failure = useStore(problem);
+  const now = useStore(form.editing);
+  const failure = useStore(form.problem);
   const revision = dashboard === null ? null : `${dashboard.instance} ${dashboard.state_revision}`;
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies(revision): somebody put another state
   useEffect(() => {
-    void refresh(services);
-  }, [revision, services]);
+    void form.refresh();
+  }, [revision, form]);
 
   return (
     <div class="page model-page">
@@ -47,7 +48,7 @@ export function ModelPage({ live, services }: { live: Live; services: Services }
         {now === null ? (
           <p class="muted">Asking what the fleet should serve…</p>
         ) : (
-          <StateForm now={now} live={live} services={services} />
+          <StateForm form={form} now={now} live={live} services={services} />
         )}
         <aside class="model-side" aria-label="The fleet now">
           {dashboard !== null && (
@@ -58,7 +59,7 @@ export function ModelPage({ live, services }: { live: Live; services: Services }
                 agents={dashboard.agents}
                 services={services}
                 onUseTemplate={(template) =>
-                  now !== null && change({ ...now.draft, template, useTemplate: true })
+                  now !== null && form.change({ ...now.draft, template, useTemplate: true })
                 }
               />
             </>
@@ -70,10 +71,12 @@ export function ModelPage({ live, services }: { live: Live; services: Services }
 }
 
 function StateForm({
+  form,
   now: { saved, draft, isOvertaken },
   live,
   services,
 }: {
+  form: DesiredStateForm;
   now: Editing;
   live: Live;
   services: Services;
@@ -93,7 +96,7 @@ function StateForm({
     setSaving(true);
     setResult(null);
     try {
-      await apply(services, next);
+      await form.apply(next);
       setResult({ good: true, text: "Applied. Agents take it over one after another." });
     } catch (error) {
       setResult({ good: false, text: messageOf(error) });
@@ -116,24 +119,30 @@ function StateForm({
         <ReferenceField
           label="Model"
           value={draft.model}
-          onInput={(model) => change({ ...draft, model })}
+          onInput={(model) => form.change({ ...draft, model })}
         />
         <ReferenceField
           label="Multimodal projection"
           value={draft.projection}
-          onInput={(projection) => change({ ...draft, projection })}
+          onInput={(projection) => form.change({ ...draft, projection })}
           note="Only for models that take images."
         />
       </section>
       <section class="card">
         <h2>Chat template</h2>
-        <TemplateEditor draft={draft} saved={saved} agents={agents} check={check} />
+        <TemplateEditor
+          onChange={(changed) => form.change(changed)}
+          draft={draft}
+          saved={saved}
+          agents={agents}
+          check={check}
+        />
       </section>
       <section class="card">
         <h2>Inference parameters</h2>
         <ParametersForm
           draft={draft.parameters}
-          onChange={(parameters) => change({ ...draft, parameters })}
+          onChange={(parameters) => form.change({ ...draft, parameters })}
         />
       </section>
       <section class={hasChanges ? "card apply apply-waiting" : "card apply"} aria-label="Changes">
@@ -166,7 +175,7 @@ function StateForm({
             class="button"
             disabled={saving || (next !== null && !hasChanges)}
             onClick={() => {
-              discard();
+              form.discard();
               setResult(null);
             }}
           >

@@ -2,7 +2,6 @@
 
 import type { Agent, DesiredState } from "../api/types";
 import { TextField } from "../ui/field";
-import { change } from "./desired-state-form";
 import type { Draft } from "./draft";
 import type { TemplateTrial } from "./template-check";
 
@@ -11,11 +10,13 @@ export function TemplateEditor({
   saved,
   agents,
   check,
+  onChange,
 }: {
   draft: Draft;
   saved: DesiredState;
   agents: readonly Agent[];
   check: TemplateTrial;
+  onChange: (draft: Draft) => void;
 }) {
   const failure = compileError(agents, saved);
   const isEdited = draft.template !== (saved.chat_template_override?.content ?? "");
@@ -29,7 +30,7 @@ export function TemplateEditor({
             type="radio"
             name="template-choice"
             checked={!draft.useTemplate}
-            onChange={() => change({ ...draft, useTemplate: false })}
+            onChange={() => onChange({ ...draft, useTemplate: false })}
           />
           The model's own
         </label>
@@ -38,7 +39,7 @@ export function TemplateEditor({
             type="radio"
             name="template-choice"
             checked={draft.useTemplate}
-            onChange={() => change({ ...draft, useTemplate: true })}
+            onChange={() => onChange({ ...draft, useTemplate: true })}
           />
           Written here
         </label>
@@ -48,7 +49,7 @@ export function TemplateEditor({
         value={draft.template}
         rows={draft.useTemplate ? 14 : 4}
         code
-        onInput={(template) => change({ ...draft, template })}
+        onInput={(template) => onChange({ ...draft, template })}
         hint={draft.useTemplate ? hintOf(check, agents.length > 0) : "Kept, but not used."}
         error={isMissing ? "Write a template, or use the model's own." : undefined}
       />

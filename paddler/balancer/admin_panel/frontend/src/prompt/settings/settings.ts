@@ -1,7 +1,9 @@
 /** What requests are sent with; kept in the browser. Numbers are texts as typed; empty: the fleet's. */
 
-import { storedStore } from "../api/store";
-import type { GenerationExtras, Grammar } from "../api/types";
+import { messageOf } from "../../api/http";
+import type { GenerationExtras, Grammar } from "../../api/types";
+import type { BrowserStorage } from "../../store/browser-storage";
+import type { Store } from "../../store/store";
 
 export interface Settings {
   systemPrompt: string;
@@ -28,7 +30,7 @@ export const SAMPLING = [
 
 export type SamplingName = (typeof SAMPLING)[number][0];
 
-const DEFAULTS: Settings = {
+export const DEFAULT_SETTINGS: Settings = {
   systemPrompt: "",
   enableThinking: false,
   maxTokens: "512",
@@ -49,14 +51,16 @@ const DEFAULTS: Settings = {
   },
 };
 
-export const settings = storedStore<Settings>("paddler.prompt.settings", DEFAULTS, repaired);
+export function openSettings(storage: BrowserStorage): Store<Settings> {
+  return storage.shared("paddler.prompt.settings", DEFAULT_SETTINGS, repaired);
+}
 
 /** Settings of a panel that had other ones: those that fit are taken. */
 function repaired(found: unknown): Settings {
   const { sampling, ...others } = (found ?? {}) as Partial<Settings>;
   return {
-    ...fitting(others, DEFAULTS),
-    sampling: fitting(sampling ?? {}, DEFAULTS.sampling),
+    ...fitting(others, DEFAULT_SETTINGS),
+    sampling: fitting(sampling ?? {}, DEFAULT_SETTINGS.sampling),
   };
 }
 
@@ -78,7 +82,7 @@ export function toolsProblem(typed: string): string | null {
     parseTools(typed);
     return null;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
 }
 
@@ -89,9 +93,7 @@ export function parseTools(typed: string): unknown[] {
   try {
     tools = JSON.parse(typed);
   } catch (error) {
-    throw new BadSettings(
-      `Tools are not valid JSON: ${error instanceof Error ? error.message : ""}`,
-    );
+    throw new BadSettings(`Tools are not valid JSON: ${messageOf(error)}`, { cause: error });
   }
   if (!Array.isArray(tools)) throw new BadSettings("Tools have to be a JSON array.");
   return tools;

@@ -1,11 +1,14 @@
 /** Embeds documents and shows how similar they are. */
 
 import { useState } from "preact/hooks";
-import { messageOf } from "../api/http";
-import type { Services } from "../api/services";
-import { storedStore, text, useStore } from "../api/store";
-import { TextField } from "../ui/field";
-import { count, milliseconds } from "../ui/format";
+import { messageOf } from "../../api/http";
+import type { Services } from "../../api/services";
+import { type BrowserStorage, text } from "../../store/browser-storage";
+import type { Store } from "../../store/store";
+import { useStore } from "../../store/use-store";
+import { TextField } from "../../ui/field";
+import { count, milliseconds } from "../../ui/format";
+import { compare, type Similarity } from "./similarity";
 
 const EXAMPLES = [
   "A cat sleeps on the warm roof.",
@@ -13,22 +16,24 @@ const EXAMPLES = [
   "Quarterly revenue grew by four percent.",
 ];
 
-const documents = storedStore<string[]>("paddler.prompt.documents", EXAMPLES, (found) =>
-  Array.isArray(found) && found.length > 0 ? found.map(text) : EXAMPLES,
-);
+/** The documents as typed. */
+export function openDocuments(storage: BrowserStorage): Store<string[]> {
+  return storage.shared("paddler.prompt.documents", EXAMPLES, (kept) =>
+    Array.isArray(kept) && kept.length > 0 ? kept.map(text) : EXAMPLES,
+  );
+}
 
 const MAX_DOCUMENTS = 12;
 
-interface Result {
-  similarity: (number | null)[][];
-  dimensions: number;
-  tookMs: number;
-  problems: string[];
-}
-
-export function Embeddings({ services }: { services: Services }) {
+export function Embeddings({
+  services,
+  documents,
+}: {
+  services: Services;
+  documents: Store<string[]>;
+}) {
   const texts = useStore(documents);
-  const [result, setResult] = useState<Result | null>(null);
+  const [result, setResult] = useState<Similarity | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
   const [isRunning, setIsRunning] = useState(false);
 
@@ -36,7 +41,7 @@ export function Embeddings({ services }: { services: Services }) {
     setIsRunning(true);
     setProblem(null);
     try {
-      setResult(await embed(services, texts));
+      setResult(await compare(services, texts));
     } catch (error) {
       setResult(null);
       setProblem(messageOf(error));
@@ -99,7 +104,7 @@ export function Embeddings({ services }: { services: Services }) {
   );
 }
 
-function SimilarityTable({ result }: { result: Result }) {
+function SimilarityTable({ result }: { result: Similarity }) {
   return (
     <>
       <div class="table-scroll" tabIndex={0} role="region" aria-label="Similarity of documents">
@@ -111,7 +116,7 @@ function SimilarityTable({ result }: { result: Result }) {
           <thead>
             <tr>
               <td />
-              {result.similarity.map((_row, index) => (
+              {result.cosines.map((_row, index) => (
                 <th key={index} scope="col">
                   {index + 1}
                 </th>
@@ -119,7 +124,7 @@ function SimilarityTable({ result }: { result: Result }) {
             </tr>
           </thead>
           <tbody>
-            {result.similarity.map((row, index) => (
+            {result.cosines.map((row, index) => (
               <tr key={index}>
                 <th scope="row">{index + 1}</th>
                 {row.map((value, at) => (
@@ -132,9 +137,9 @@ function SimilarityTable({ result }: { result: Result }) {
           </tbody>
         </table>
       </div>
-      {result.problems.map((text) => (
-        <p key={text} class="field-error">
-          {text}
+      {result.problems.map((problem) => (
+        <p key={problem} class="field-error">
+          {problem}
         </p>
       ))}
     </>
@@ -142,49 +147,6 @@ function SimilarityTable({ result }: { result: Result }) {
 }
 
 /** 0 to 5: how strongly a cell is coloured. */
-function heat(similarity: number): number {
-  return Math.round(Math.min(Math.max(similarity, 0), 1) * 5);
-}
-
-async function embed(services: Services, texts: readonly string[]): Promise<Result> {
-  const startedMs = performance.now();
-  const vectors = new Map<string, number[]>();
-  const problems: string[] = [];
-  const request = {
-    input_batch: texts.map((content, index) => ({ id: String(index), content })),
-    normalization_method: "L2" as const,
-  };
-  for await (const { Response } of services.embed(request, new AbortController().signal)) {
-    const item = Response?.response.Embedding;
-    if (typeof item === "string") {
-      if (item !== "Done") problems.push(item);
-    } else if (typeof item === "object" && item !== null) {
-      const [kind, payload] = Object.entries(item)[0] ?? ["", null];
-      if (kind === "Embedding") {
-        const found = payload as { embedding: number[]; source_document_id: string };
-        vectors.set(found.source_document_id, found.embedding);
-      } else problems.push(`${kind}: ${JSON.stringify(payload)}`);
-    }
-  }
-  const all = texts.map((_text, index) => vectors.get(String(index)) ?? null);
-  return {
-    similarity: all.map((a) => all.map((b) => (a === null || b === null ? null : cosine(a, b)))),
-    dimensions: all.find((vector) => vector !== null)?.length ?? 0,
-    tookMs: performance.now() - startedMs,
-    problems,
-  };
-}
-
-function cosine(a: readonly number[], b: readonly number[]): number {
-  let product = 0;
-  let lengthA = 0;
-  let lengthB = 0;
-  a.forEach((value, index) => {
-    const other = b[index] ?? 0;
-    product += value * other;
-    lengthA += value * value;
-    lengthB += other * other;
-  });
-  const length = Math.sqrt(lengthA * lengthB);
-  return length === 0 ? 0 : product / length;
+function heat(cosine: number): number {
+  return Math.round(Math.min(Math.max(cosine, 0), 1) * 5);
 }

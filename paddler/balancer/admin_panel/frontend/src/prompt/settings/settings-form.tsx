@@ -1,17 +1,17 @@
-import { useStore } from "../api/store";
-import { SelectField, Switch, TextField } from "../ui/field";
+import type { Store } from "../../store/store";
+import { useStore } from "../../store/use-store";
+import { SelectField, Switch, TextField } from "../../ui/field";
 import {
   numberProblem,
   SAMPLING,
   type SamplingName,
   type Settings,
-  settings,
   toolsProblem,
 } from "./settings";
 
 const TOOLS_EXAMPLE = `[{"type": "function", "function": {"name": "weather", …}}]`;
 
-export function SettingsForm({ isChat }: { isChat: boolean }) {
+export function SettingsForm({ settings, isChat }: { settings: Store<Settings>; isChat: boolean }) {
   const chosen = useStore(settings);
   const change = (part: Partial<Settings>) => settings.update((now) => ({ ...now, ...part }));
   const changeSampling = (name: SamplingName, typed: string) =>

@@ -1,32 +1,33 @@
 /** A conversation: its list of messages, the running answer, the composer. */
 
-import { useEffect, useRef, useState } from "preact/hooks";
-import { messageOf } from "../api/http";
-import type { Services } from "../api/services";
-import { storageFailed, useStore } from "../api/store";
-import { AnswerView, SnippetButtons } from "./answer-view";
-import { ask, CHAT_PATH, running as runningAnswer } from "./chat-session";
+import { useRef, useState } from "preact/hooks";
+import { messageOf } from "../../api/http";
+import type { Services } from "../../api/services";
+import type { Store } from "../../store/store";
+import { useStore } from "../../store/use-store";
+import { AnswerView, SnippetButtons } from "../answer/answer-view";
+import { CHAT_PATH, type ChatSession } from "./chat-session";
 import { Composer } from "./composer";
+import { type Message, newId, requestOf, type UserMessage } from "./conversation";
 import { ConversationList } from "./conversation-list";
-import {
-  chosenId,
-  conversations,
-  type Message,
-  newId,
-  requestOf,
-  type UserMessage,
-} from "./conversations";
+import { useFollow } from "./use-follow";
+import { UserView } from "./user-view";
 
 export function Chat({
   services,
+  session,
+  storageFailed,
   supportsImages,
 }: {
   services: Services;
+  session: ChatSession;
+  storageFailed: Store<boolean>;
   supportsImages: boolean;
 }) {
-  const all = useStore(conversations);
-  const id = useStore(chosenId);
-  const running = useStore(runningAnswer);
+  const { conversations } = session;
+  const all = useStore(conversations.all);
+  const id = useStore(conversations.chosenId);
+  const running = useStore(session.running);
   const isUnkept = useStore(storageFailed);
   const [editedId, setEditedId] = useState<string | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
@@ -40,7 +41,7 @@ export function Chat({
   /** Whether it was sent. */
   const send = (before: Message[]): boolean => {
     try {
-      ask(services, conversation === null ? null : conversation.id, before);
+      session.ask(conversation?.id ?? null, before);
     } catch (error) {
       setProblem(messageOf(error));
       return false;
@@ -57,7 +58,7 @@ export function Chat({
 
   return (
     <section class="chat" aria-label="Conversation">
-      <ConversationList isBusy={running !== null} />
+      <ConversationList conversations={conversations} isBusy={running !== null} />
       <div
         class="messages"
         data-testid="messages"
@@ -125,6 +126,7 @@ export function Chat({
         </p>
       )}
       <Composer
+        unsent={session.unsent}
         isRunning={running !== null}
         supportsImages={supportsImages}
         onStop={() => running?.stop.abort()}
@@ -132,94 +134,4 @@ export function Chat({
       />
     </section>
   );
-}
-
-function UserView({
-  message,
-  isEdited,
-  canEdit,
-  onEdit,
-  onCancel,
-  onSend,
-}: {
-  message: UserMessage;
-  isEdited: boolean;
-  canEdit: boolean;
-  onEdit: () => void;
-  onCancel: () => void;
-  onSend: (text: string) => void;
-}) {
-  const [text, setText] = useState(message.text);
-  return (
-    <article class="message message-user" aria-label="Your message">
-      {message.images.length > 0 && (
-        <div class="thumbs">
-          {message.images.map((url, index) => (
-            <img key={index} src={url} alt={`Image ${index + 1}`} />
-          ))}
-        </div>
-      )}
-      {isEdited ? (
-        <form
-          class="edit"
-          onSubmit={(event) => {
-            event.preventDefault();
-            onSend(text);
-          }}
-        >
-          <textarea
-            aria-label="Edited message"
-            rows={3}
-            value={text}
-            onInput={(event) => setText(event.currentTarget.value)}
-          />
-          <div class="actions">
-            <button type="submit" class="button small primary">
-              Send again
-            </button>
-            <button type="button" class="button small" onClick={onCancel}>
-              Cancel
-            </button>
-          </div>
-        </form>
-      ) : (
-        <>
-          <p class="text">{message.text}</p>
-          <button
-            type="button"
-            class="button small quiet"
-            disabled={!canEdit}
-            onClick={() => {
-              setText(message.text);
-              onEdit();
-            }}
-          >
-            Edit
-          </button>
-        </>
-      )}
-    </article>
-  );
-}
-
-const NEAR_PX = 160;
-
-/** Keeps the end in view while the reader is there already; a conversation opens at its end. */
-function useFollow(
-  list: { current: HTMLElement | null },
-  id: string | null,
-  messages: readonly Message[],
-): void {
-  const wasNear = useRef(true);
-  const shownId = useRef(id);
-  const element = list.current;
-  if (element !== null) {
-    // Looked at before the new text is there: a long piece must not be taken for scrolling.
-    const distance = element.scrollHeight - element.scrollTop - element.clientHeight;
-    wasNear.current = distance < NEAR_PX || shownId.current !== id;
-  }
-  shownId.current = id;
-  useEffect(() => {
-    if (wasNear.current && list.current) list.current.scrollTop = list.current.scrollHeight;
-  }, [messages, id, list]);
 }

@@ -1,9 +1,16 @@
-import { useStore } from "../api/store";
-import { type Conversation, choose, chosenId, conversations, forget } from "./conversations";
+import { useStore } from "../../store/use-store";
+import type { Conversation } from "./conversation";
+import type { Conversations } from "./conversations";
 
-export function ConversationList({ isBusy }: { isBusy: boolean }) {
-  const all = useStore(conversations) ?? [];
-  const id = useStore(chosenId);
+export function ConversationList({
+  conversations,
+  isBusy,
+}: {
+  conversations: Conversations;
+  isBusy: boolean;
+}) {
+  const all = useStore(conversations.all) ?? [];
+  const id = useStore(conversations.chosenId);
   const chosen = all.find((one) => one.id === id) ?? null;
   return (
     <div class="conversations">
@@ -11,7 +18,7 @@ export function ConversationList({ isBusy }: { isBusy: boolean }) {
         aria-label="Conversation"
         value={chosen?.id ?? ""}
         disabled={isBusy}
-        onChange={(event) => choose(event.currentTarget.value || null)}
+        onChange={(event) => conversations.choose(event.currentTarget.value || null)}
       >
         <option value="">New conversation</option>
         {all.map((conversation) => (
@@ -20,7 +27,12 @@ export function ConversationList({ isBusy }: { isBusy: boolean }) {
           </option>
         ))}
       </select>
-      <button type="button" class="button small" disabled={isBusy} onClick={() => choose(null)}>
+      <button
+        type="button"
+        class="button small"
+        disabled={isBusy}
+        onClick={() => conversations.choose(null)}
+      >
         New
       </button>
       <button
@@ -35,7 +47,7 @@ export function ConversationList({ isBusy }: { isBusy: boolean }) {
         type="button"
         class="button small"
         disabled={isBusy || chosen === null}
-        onClick={() => chosen !== null && forget(chosen.id)}
+        onClick={() => chosen !== null && conversations.forget(chosen.id)}
       >
         Delete
       </button>

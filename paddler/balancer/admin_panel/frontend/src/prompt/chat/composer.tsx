@@ -1,16 +1,18 @@
 import { useRef, useState } from "preact/hooks";
-import { messageOf } from "../api/http";
-import { useStore } from "../api/store";
-import { unsent } from "./chat-session";
-
-const MAX_IMAGE_BYTES = 20 * 1024 * 1024;
+import { messageOf } from "../../api/http";
+import type { Store } from "../../store/store";
+import { useStore } from "../../store/use-store";
+import { readImages } from "./attachments";
+import { NOTHING_UNSENT, type Unsent } from "./chat-session";
 
 export function Composer({
+  unsent,
   isRunning,
   supportsImages,
   onSend,
   onStop,
 }: {
+  unsent: Store<Unsent>;
   isRunning: boolean;
   supportsImages: boolean;
   /** Whether the message was taken. */
@@ -25,29 +27,17 @@ export function Composer({
   const canSend = !isRunning && (text.trim() !== "" || images.length > 0);
 
   const send = () => {
-    if (canSend && onSend(text, images)) unsent.set({ text: "", images: [] });
+    if (canSend && onSend(text, images)) unsent.set(NOTHING_UNSENT);
   };
 
   const attach = async (files: readonly File[]) => {
-    const added: string[] = [];
-    for (const one of files) {
-      if (!one.type.startsWith("image/")) {
-        setProblem(`${one.name} is no image.`);
-        return;
-      }
-      if (one.size > MAX_IMAGE_BYTES) {
-        setProblem(`${one.name} is larger than 20 MB.`);
-        return;
-      }
-      try {
-        added.push(await dataUri(one));
-      } catch (error) {
-        setProblem(`${one.name}: ${messageOf(error)}`);
-        return;
-      }
+    try {
+      const added = await readImages(files);
+      setImages([...unsent.value.images, ...added]);
+      setProblem(null);
+    } catch (error) {
+      setProblem(messageOf(error));
     }
-    setProblem(null);
-    setImages([...unsent.value.images, ...added]);
   };
 
   return (
@@ -128,13 +118,4 @@ export function Composer({
       </div>
     </form>
   );
-}
-
-function dataUri(file: File): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(String(reader.result));
-    reader.onerror = () => reject(reader.error ?? new Error("the file cannot be read"));
-    reader.readAsDataURL(file);
-  });
 }

@@ -1,9 +1,9 @@
 /** An answer: reasoning apart, tool calls, what it cost, and what to do with it. */
 
 import type { ComponentChildren } from "preact";
-import { CopyButton } from "../ui/copy";
-import { count, milliseconds, rate } from "../ui/format";
-import type { Answer } from "./generation";
+import { CopyButton } from "../../ui/copy";
+import { count, milliseconds, rate } from "../../ui/format";
+import type { Answer } from "./answer";
 import { asCurl, asPython } from "./snippets";
 
 export function AnswerView({ answer, actions }: { answer: Answer; actions?: ComponentChildren }) {
