@@ -9,7 +9,8 @@ ARGS ?=
 BENCH ?= engine
 
 .DEFAULT_GOAL := help
-.PHONY: help setup native panel demo test lint typecheck check fmt sanitize bench bench-peers clean
+.PHONY: help setup native panel demo test lint typecheck check fmt sanitize bench bench-peers clean \
+	frontend-types
 
 help:
 	@echo "make demo         install and show an answer from a real model"
@@ -20,6 +21,7 @@ help:
 	@echo "make typecheck    mypy --strict"
 	@echo "make check        lint, typecheck and test"
 	@echo "make fmt          formats the code"
+	@echo "make frontend-types  the admin panel's message types, from the structs in paddler/messages"
 	@echo "make sanitize     native tests under AddressSanitizer and ThreadSanitizer"
 	@echo "make bench        benchmarks against llama-server (built by make bench-peers)"
 
@@ -87,6 +89,10 @@ $(FRONTEND)/node_modules/.package-lock.json: $(FRONTEND)/package.json $(FRONTEND
 	@echo "Installing the tools of the admin panel's source"
 	@npm ci --prefix $(FRONTEND) --no-audit --no-fund --loglevel=error
 	@touch $@
+
+# What the panel reads and sends, in TypeScript, from the structs in paddler/messages.
+frontend-types: $(VENV)/.installed-dev
+	$(BIN)/python $(FRONTEND)/message_types.py
 
 frontend-%: $(FRONTEND_TOOLS)
 	$(if $(FRONTEND_TOOLS),npm --prefix $(FRONTEND) run --silent $*,@echo "$@ is left out: install npm (Node.js 20.19 or newer)")

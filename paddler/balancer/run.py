@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import trio
 
 from paddler.balancer.admin_panel.assets import Asset, read_assets
-from paddler.balancer.admin_panel.service import AdminPanel, ServiceLocation
+from paddler.balancer.admin_panel.service import AdminPanel
 from paddler.balancer.dispatch.buffer import Buffer
 from paddler.balancer.dispatch.router import CostRouter
 from paddler.balancer.fleet.desired_state import DesiredStates
@@ -50,6 +50,7 @@ from paddler.balancer.metrics.statsd import StatsdSettings, push_gauges
 from paddler.balancer.openai_service.limits import DEFAULT_OPENAI_LIMITS, OpenAiLimits
 from paddler.balancer.openai_service.service import BROWSER_HEADERS, OpenAiService
 from paddler.balancer.state_database.database import open_state_database
+from paddler.messages.panel import ServiceLocation
 from paddler.version import paddler_version
 
 _log = logging.getLogger("paddler.balancer")

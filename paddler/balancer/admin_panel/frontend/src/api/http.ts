@@ -1,5 +1,7 @@
 /** Requests to the services, with errors that can be shown to a person. */
 
+import type { RequestError } from "./messages";
+
 export class ServiceError extends Error {
   /** The answer's status; 0 where there was no answer. */
   readonly status: number;
@@ -63,7 +65,7 @@ export async function* linesOf(answer: Response): AsyncGenerator<string> {
 async function describe(answer: Response): Promise<string> {
   const text = await answer.text();
   try {
-    const body = JSON.parse(text) as { Error?: { error: { description: string } } };
+    const body = JSON.parse(text) as Partial<{ Error: RequestError }>;
     if (body.Error) return body.Error.error.description;
   } catch {
     // Not JSON: the text itself is the message.

@@ -1,10 +1,10 @@
-import type { Agent, AgentModel, Slot } from "../api/types";
+import type { AgentView, ModelView, SlotView } from "../api/messages";
 import { DownloadProgress } from "../fleet/download-progress";
 import { Issues } from "../fleet/issues";
 import { statusOf } from "../fleet/status";
 import { bytes, count, parameters, rate } from "../ui/format";
 
-export function AgentCard({ agent }: { agent: Agent }) {
+export function AgentCard({ agent }: { agent: AgentView }) {
   const status = statusOf(agent);
   const label = agent.name ?? "unnamed agent";
   return (
@@ -52,7 +52,7 @@ export function AgentCard({ agent }: { agent: Agent }) {
   );
 }
 
-function servesText(model: AgentModel): string {
+function servesText(model: ModelView): string {
   const kinds = [
     model.can_generate && "text",
     model.can_embed && "embeddings",
@@ -70,7 +70,7 @@ function Fact({ name, value }: { name: string; value: string }) {
   );
 }
 
-function ModelLine({ model }: { model: AgentModel | null }) {
+function ModelLine({ model }: { model: ModelView | null }) {
   if (model === null) return <p class="agent-model muted">no model</p>;
   return (
     <p class="agent-model" title={model.path}>
@@ -81,9 +81,9 @@ function ModelLine({ model }: { model: AgentModel | null }) {
 
 const SLOT_TEXT = { free: "free", prefill: "reading a prompt", decode: "generating" } as const;
 
-function Slots({ slots }: { slots: readonly Slot[] }) {
+function Slots({ slots }: { slots: readonly SlotView[] }) {
   const cached = slots.filter((slot) => slot.state === "free" && slot.cached_tokens > 0).length;
-  const busy = (state: Slot["state"]) => slots.filter((slot) => slot.state === state).length;
+  const busy = (state: SlotView["state"]) => slots.filter((slot) => slot.state === state).length;
   return (
     <div class="slots-block">
       <ol class="slots" aria-label="Slots">
@@ -116,7 +116,7 @@ function Key({ of, n, text }: { of: string; n: number; text: string }) {
   );
 }
 
-function slotTitle(slot: Slot, index: number): string {
+function slotTitle(slot: SlotView, index: number): string {
   const cached = slot.cached_tokens > 0 ? `, ${count(slot.cached_tokens)} tokens cached` : "";
   return `Slot ${index}: ${SLOT_TEXT[slot.state]}${cached}`;
 }

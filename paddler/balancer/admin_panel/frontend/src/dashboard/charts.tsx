@@ -2,7 +2,7 @@
 
 import { useMemo } from "preact/hooks";
 import type { Live } from "../api/live";
-import type { Sample } from "../api/types";
+import type { Sample } from "../api/messages";
 import type { Store } from "../store/store";
 import { useStore } from "../store/use-store";
 import { milliseconds, percent, rate } from "../ui/format";

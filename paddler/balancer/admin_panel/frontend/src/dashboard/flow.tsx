@@ -1,9 +1,9 @@
 /** From inference through the buffer to the agents' slots, in three figures. */
 
-import type { Dashboard } from "../api/types";
+import type { DashboardSnapshot } from "../api/messages";
 import { count, milliseconds, plural, rate } from "../ui/format";
 
-export function Flow({ dashboard }: { dashboard: Dashboard }) {
+export function Flow({ dashboard }: { dashboard: DashboardSnapshot }) {
   const { buffer, agents } = dashboard;
   const isFull = buffer.capacity > 0 && buffer.waiting >= buffer.capacity;
   return (

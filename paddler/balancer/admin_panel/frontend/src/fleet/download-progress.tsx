@@ -1,4 +1,4 @@
-import type { Download } from "../api/types";
+import type { Download } from "../api/messages";
 import { bytes, percent } from "../ui/format";
 
 /** A load reports hundredths or thousandths; only a real download has bytes worth naming. */

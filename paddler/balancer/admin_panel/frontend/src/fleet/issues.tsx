@@ -1,6 +1,6 @@
-import type { Issue } from "../api/types";
+import type { IssueView } from "../api/messages";
 
-export function Issues({ issues }: { issues: readonly Issue[] }) {
+export function Issues({ issues }: { issues: readonly IssueView[] }) {
   if (issues.length === 0) return null;
   return (
     <ul class="issues" aria-label="Issues">

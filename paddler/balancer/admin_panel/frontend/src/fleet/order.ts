@@ -1,7 +1,7 @@
-import type { Agent } from "../api/types";
+import type { AgentView } from "../api/messages";
 
 /** By name, so that an agent stays where it is whoever joins or comes back. */
-export function byName(agents: readonly Agent[]): Agent[] {
+export function byName(agents: readonly AgentView[]): AgentView[] {
   return [...agents].sort(
     (a, b) => (a.name ?? "").localeCompare(b.name ?? "") || a.id.localeCompare(b.id),
   );

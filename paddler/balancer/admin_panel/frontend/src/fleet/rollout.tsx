@@ -1,9 +1,9 @@
 /** How far the newest state got over the fleet, while it is on its way. */
 
-import type { Dashboard } from "../api/types";
+import type { DashboardSnapshot } from "../api/messages";
 import { plural } from "../ui/format";
 
-export function Rollout({ dashboard }: { dashboard: Dashboard }) {
+export function Rollout({ dashboard }: { dashboard: DashboardSnapshot }) {
   const { applied, applying, failed, kept_back: keptBack, waiting } = dashboard.rollout;
   const total = applied + applying + failed + keptBack + waiting;
   if (total === 0 || applied === total) return null;

@@ -1,13 +1,13 @@
 /** An agent's condition in two words and a tone. */
 
-import type { Agent } from "../api/types";
+import type { AgentView } from "../api/messages";
 
 export interface StatusText {
   text: string;
   tone: "good" | "busy" | "bad" | "idle";
 }
 
-export function statusOf(agent: Agent): StatusText {
+export function statusOf(agent: AgentView): StatusText {
   if (agent.download !== null) {
     return { text: agent.model === null ? "loading" : "swapping", tone: "busy" };
   }

@@ -1,6 +1,6 @@
 /** What differs between two desired states, before the newer one is applied. */
 
-import type { DesiredState } from "../api/types";
+import type { DesiredState } from "../api/messages";
 import { compareLines, type LineChange, linesOf, withoutFarLines } from "./line-changes";
 import { formatReference } from "./model-reference";
 import { PARAMETERS } from "./parameters";

@@ -1,6 +1,6 @@
 import { messageOf } from "../api/http";
+import type { DesiredState } from "../api/messages";
 import type { Services } from "../api/services";
-import type { DesiredState } from "../api/types";
 import { Store } from "../store/store";
 import { type Draft, draftFrom } from "./draft";
 

@@ -1,12 +1,12 @@
 /** Each agent's way to the newest state, in short. */
 
-import type { Agent } from "../api/types";
+import type { AgentView } from "../api/messages";
 import { DownloadProgress } from "../fleet/download-progress";
 import { Issues } from "../fleet/issues";
 import { byName } from "../fleet/order";
 import { statusOf } from "../fleet/status";
 
-export function FleetProgress({ agents }: { agents: readonly Agent[] }) {
+export function FleetProgress({ agents }: { agents: readonly AgentView[] }) {
   return (
     <section class="card" aria-labelledby="fleet-title">
       <h2 id="fleet-title">Agents</h2>

@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
+import type { AgentModelDetails, AgentView } from "../api/messages";
 import type { Services } from "../api/services";
-import type { Agent, AgentModelDetails } from "../api/types";
 import { byName } from "../fleet/order";
 import { CopyButton } from "../ui/copy";
 import { SelectField, TextField } from "../ui/field";
@@ -12,7 +12,7 @@ export function LoadedModel({
   services,
   onUseTemplate,
 }: {
-  agents: readonly Agent[];
+  agents: readonly AgentView[];
   services: Services;
   onUseTemplate: (template: string) => void;
 }) {

@@ -1,7 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { messageOf } from "../api/http";
+import type { AgentModelDetails, AgentView } from "../api/messages";
 import type { Services } from "../api/services";
-import type { Agent, AgentModelDetails } from "../api/types";
 
 interface Asked {
   details: AgentModelDetails | null;
@@ -9,7 +9,7 @@ interface Asked {
 }
 
 /** What the agent tells of the model it serves, asked anew whenever it serves another. */
-export function useModelDetails(services: Services, agent: Agent | undefined): Asked {
+export function useModelDetails(services: Services, agent: AgentView | undefined): Asked {
   const [asked, setAsked] = useState<Asked>({ details: null, problem: null });
   const id = agent?.id;
   const served = JSON.stringify(agent?.model ?? null);

@@ -35,7 +35,7 @@ function ParameterField({
   onChange,
 }: {
   parameter: Parameter;
-  value: string | boolean | undefined;
+  value: string | boolean;
   onChange: (value: string | boolean) => void;
 }) {
   const hint = `${parameter.meaning} Default: ${defaultText(parameter)}.`;
@@ -59,8 +59,10 @@ function ParameterField({
         <TextField
           label={parameter.label}
           hint={hint}
-          value={String(value ?? "")}
-          inputMode={parameter.kind === "integer" && parameter.min >= 0 ? "numeric" : "text"}
+          value={String(value)}
+          inputMode={
+            parameter.kind === "integer" && (parameter.min ?? -1) >= 0 ? "numeric" : "text"
+          }
           error={problemOf(parameter, value)}
           onInput={onChange}
         />

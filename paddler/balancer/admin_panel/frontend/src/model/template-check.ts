@@ -2,8 +2,8 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { messageOf, ServiceError } from "../api/http";
+import type { DesiredState } from "../api/messages";
 import type { Services } from "../api/services";
-import type { DesiredState } from "../api/types";
 import type { Draft } from "./draft";
 
 export interface TemplateTrial {

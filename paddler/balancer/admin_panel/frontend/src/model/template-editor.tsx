@@ -1,6 +1,6 @@
 /** The model's own chat template or one written here; its errors beneath it. */
 
-import type { Agent, DesiredState } from "../api/types";
+import type { AgentView, DesiredState } from "../api/messages";
 import { TextField } from "../ui/field";
 import type { Draft } from "./draft";
 import type { TemplateTrial } from "./template-check";
@@ -14,7 +14,7 @@ export function TemplateEditor({
 }: {
   draft: Draft;
   saved: DesiredState;
-  agents: readonly Agent[];
+  agents: readonly AgentView[];
   check: TemplateTrial;
   onChange: (draft: Draft) => void;
 }) {
@@ -96,7 +96,7 @@ function hintOf(check: TemplateTrial, hasAgents: boolean): string {
 }
 
 /** What an agent said about the saved template. */
-function compileError(agents: readonly Agent[], saved: DesiredState): string | null {
+function compileError(agents: readonly AgentView[], saved: DesiredState): string | null {
   for (const agent of agents) {
     for (const issue of agent.issues) {
       if (

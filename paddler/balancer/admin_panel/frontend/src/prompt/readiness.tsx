@@ -1,8 +1,14 @@
-import type { Dashboard } from "../api/types";
+import type { DashboardSnapshot } from "../api/messages";
 import type { Mode } from "./prompt-state";
 
 /** Why nothing will be answered soon. */
-export function Readiness({ mode, dashboard }: { mode: Mode; dashboard: Dashboard | null }) {
+export function Readiness({
+  mode,
+  dashboard,
+}: {
+  mode: Mode;
+  dashboard: DashboardSnapshot | null;
+}) {
   if (dashboard === null) return null;
   const models = dashboard.agents.flatMap(({ model }) => (model === null ? [] : [model]));
   const isReady = models.some((model) =>

@@ -60,7 +60,7 @@ function Stats({ answer }: { answer: Answer }) {
     facts.push(`${count(generated)} tokens`);
     if (timings !== null) {
       facts.push(`${rate(timings.tokens_per_second)} tokens/s`);
-      facts.push(`first after ${milliseconds(timings.ttft_ms)}`);
+      if (timings.ttft_ms !== null) facts.push(`first after ${milliseconds(timings.ttft_ms)}`);
     }
     facts.push(
       `prompt ${count(usage.prompt_tokens)}, ${count(usage.cached_prompt_tokens)} from cache`,

@@ -1,6 +1,7 @@
-/** An answer so far, token by token. */
+/** An answer so far, item by item. */
 
-import type { Timings, Usage } from "../../api/types";
+import type { GeneratedItem, Timings, Usage } from "../../api/messages";
+import { fieldOf } from "../../api/one-of";
 
 export interface Answer {
   text: string;
@@ -27,33 +28,30 @@ export const EMPTY_ANSWER: Answer = {
   problem: null,
 };
 
-/** The answer with one more item of the stream. */
-export function extended(answer: Answer, token: Record<string, unknown>): Answer {
-  const [kind = "", payload] = Object.entries(token)[0] ?? [];
-  const text = typeof payload === "string" ? payload : "";
+/** The answer with one more item; what this panel has never heard of ends it. */
+export function extended(answer: Answer, item: GeneratedItem): Answer {
+  const [kind, content] = fieldOf(item);
   switch (kind) {
     case "ContentToken":
     case "UndeterminableToken":
-      return { ...answer, text: answer.text + text };
+      return { ...answer, text: answer.text + content };
     case "ReasoningToken":
-      return { ...answer, reasoning: answer.reasoning + text };
+      return { ...answer, reasoning: answer.reasoning + content };
     case "ToolCallToken":
-      return { ...answer, toolText: answer.toolText + text };
-    case "Done": {
-      const done = payload as { usage: Usage; timings?: Timings };
-      return { ...answer, ended: "done", usage: done.usage, timings: done.timings ?? null };
-    }
+      return { ...answer, toolText: answer.toolText + content };
+    case "Done":
+      return { ...answer, ended: "done", usage: content.usage, timings: content.timings ?? null };
     case "ToolCallParsed":
-      return { ...answer, toolResult: JSON.stringify(payload, null, 2) };
+      return { ...answer, toolResult: JSON.stringify(content, null, 2) };
     case "ToolCallParseFailed":
     case "ToolCallValidationFailed":
     case "UnrecognizedToolCallFormat":
-      return { ...answer, toolResult: `${kind}: ${described(payload)}` };
+      return { ...answer, toolResult: `${kind}: ${described(content)}` };
     default:
-      return { ...answer, ended: "failed", problem: `${kind}: ${described(payload)}` };
+      return { ...answer, ended: "failed", problem: `${kind}: ${described(content)}` };
   }
 }
 
-function described(payload: unknown): string {
-  return typeof payload === "string" ? payload : JSON.stringify(payload);
+function described(content: unknown): string {
+  return typeof content === "string" ? content : JSON.stringify(content);
 }

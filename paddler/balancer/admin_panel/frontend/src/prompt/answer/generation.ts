@@ -1,13 +1,8 @@
 /** One running generation, from its request to its last token. */
 
 import { messageOf } from "../../api/http";
-import type { Services } from "../../api/services";
-import type { ConversationRequest, RawPromptRequest } from "../../api/types";
+import type { GenerationRequest, Services } from "../../api/services";
 import { type Answer, EMPTY_ANSWER, extended } from "./answer";
-
-type GenerationRequest =
-  | { path: "continue_from_conversation_history"; body: ConversationRequest }
-  | { path: "continue_from_raw_prompt"; body: RawPromptRequest };
 
 /**
  * Runs a request to its end; never throws. `onChange` is called at most once
@@ -30,10 +25,9 @@ export async function generate(
     });
   };
   try {
-    for await (const { Response } of services.stream(request.path, request.body, signal)) {
-      const token = Response?.response.GeneratedToken;
-      if (Response === undefined || token === undefined) continue;
-      show(extended({ ...answer, agent: Response.generated_by }, token));
+    for await (const { generated_by: agent, response } of services.generate(request, signal)) {
+      if ("GeneratedToken" in response)
+        show(extended({ ...answer, agent }, response.GeneratedToken));
     }
     if (answer.ended === "running") {
       answer = { ...answer, ended: "failed", problem: "the answer broke off" };

@@ -1,6 +1,10 @@
 /** A conversation: what it holds, what it is called, what the service is sent of it. */
 
-import type { ContentPart, ConversationRequest, WireMessage } from "../../api/types";
+import type {
+  ContentPart,
+  ContinueFromConversationHistory,
+  ConversationMessage,
+} from "../../api/messages";
 import type { Answer } from "../answer/answer";
 import { extrasOf, parseTools, type Settings } from "../settings/settings";
 
@@ -16,10 +20,12 @@ export interface AssistantMessage {
   role: "assistant";
   id: string;
   answer: Answer;
-  /** What it was asked with, the history left out. */
-  asked: Omit<ConversationRequest, "conversation_history">;
+  asked: AskedWith;
   systemPrompt: string;
 }
+
+/** A request without its history. */
+export type AskedWith = Omit<ContinueFromConversationHistory, "conversation_history">;
 
 export type Message = UserMessage | AssistantMessage;
 
@@ -47,10 +53,7 @@ export function titleOf(messages: readonly Message[]): string {
 }
 
 /** The request without its history; throws BadSettings. */
-export function askedWith(
-  settings: Settings,
-  conversationId: string,
-): Omit<ConversationRequest, "conversation_history"> {
+export function askedWith(settings: Settings, conversationId: string): AskedWith {
   const tools = parseTools(settings.tools);
   return {
     ...extrasOf(settings),
@@ -62,8 +65,11 @@ export function askedWith(
 }
 
 /** The messages before an answer, as the service takes them. */
-export function historyOf(messages: readonly Message[], systemPrompt: string): WireMessage[] {
-  const history: WireMessage[] = [];
+export function historyOf(
+  messages: readonly Message[],
+  systemPrompt: string,
+): ConversationMessage[] {
+  const history: ConversationMessage[] = [];
   if (systemPrompt.trim() !== "") history.push({ role: "system", content: systemPrompt });
   for (const message of messages) {
     if (message.role === "user") history.push({ role: "user", content: contentOf(message) });
@@ -79,7 +85,7 @@ export function historyOf(messages: readonly Message[], systemPrompt: string): W
 export function requestOf(
   messages: readonly Message[],
   answer: AssistantMessage,
-): ConversationRequest {
+): ContinueFromConversationHistory {
   const before = messages.slice(0, messages.indexOf(answer));
   return { conversation_history: historyOf(before, answer.systemPrompt), ...answer.asked };
 }

@@ -1,5 +1,7 @@
 /** How similar documents are, by the angle between their embeddings. */
 
+import type { GenerateEmbeddingBatch } from "../../api/messages";
+import { fieldOf } from "../../api/one-of";
 import type { Services } from "../../api/services";
 
 export interface Similarity {
@@ -18,21 +20,15 @@ export async function compare(
   const startedMs = performance.now();
   const vectors = new Map<string, number[]>();
   const problems: string[] = [];
-  const request = {
+  const request: GenerateEmbeddingBatch = {
     input_batch: documents.map((content, index) => ({ id: String(index), content })),
-    normalization_method: "L2" as const,
+    normalization_method: "L2",
   };
-  for await (const { Response } of services.embed(request, new AbortController().signal)) {
-    const item = Response?.response.Embedding;
-    if (typeof item === "string") {
-      if (item !== "Done") problems.push(item);
-    } else if (typeof item === "object" && item !== null) {
-      const [kind, payload] = Object.entries(item)[0] ?? ["", null];
-      if (kind === "Embedding") {
-        const found = payload as { embedding: number[]; source_document_id: string };
-        vectors.set(found.source_document_id, found.embedding);
-      } else problems.push(`${kind}: ${JSON.stringify(payload)}`);
-    }
+  for await (const { response } of services.embed(request, new AbortController().signal)) {
+    if (!("Embedding" in response) || response.Embedding === "Done") continue;
+    const [kind, content] = fieldOf(response.Embedding);
+    if (kind === "Embedding") vectors.set(content.source_document_id, content.embedding);
+    else problems.push(`${kind}: ${JSON.stringify(content)}`);
   }
   const all = documents.map((_document, index) => vectors.get(String(index)) ?? null);
   return {

@@ -1,5 +1,5 @@
+import type { ContinueFromRawPrompt } from "../../api/messages";
 import type { Services } from "../../api/services";
-import type { RawPromptRequest } from "../../api/types";
 import { type BrowserStorage, text } from "../../store/browser-storage";
 import { Store } from "../../store/store";
 import { type Answer, EMPTY_ANSWER } from "../answer/answer";
@@ -9,7 +9,7 @@ import { extrasOf, type Settings } from "../settings/settings";
 export const RAW_PROMPT_PATH = "continue_from_raw_prompt";
 
 interface Continuation {
-  asked: RawPromptRequest;
+  asked: ContinueFromRawPrompt;
   answer: Answer;
   stop: AbortController;
 }

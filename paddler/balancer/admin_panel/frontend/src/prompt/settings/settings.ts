@@ -1,7 +1,7 @@
 /** What requests are sent with; kept in the browser. Numbers are texts as typed; empty: the fleet's. */
 
 import { messageOf } from "../../api/http";
-import type { GenerationExtras, Grammar } from "../../api/types";
+import type { ContinueFromRawPrompt, Grammar, Sampling, Tool } from "../../api/messages";
 import type { BrowserStorage } from "../../store/browser-storage";
 import type { Store } from "../../store/store";
 
@@ -26,7 +26,10 @@ export const SAMPLING = [
   ["penalty_repeat", "Repeat penalty"],
   ["penalty_presence", "Presence penalty"],
   ["penalty_frequency", "Frequency penalty"],
-] as const;
+] as const satisfies readonly (readonly [keyof Sampling, string])[];
+
+/** What every kind of generation may carry. */
+type GenerationExtras = Omit<ContinueFromRawPrompt, "raw_prompt">;
 
 export type SamplingName = (typeof SAMPLING)[number][0];
 
@@ -86,8 +89,8 @@ export function toolsProblem(typed: string): string | null {
   }
 }
 
-/** The tools as an array, empty if there are none. */
-export function parseTools(typed: string): unknown[] {
+/** The tools as an array, empty if there are none; what is in them the service judges. */
+export function parseTools(typed: string): Tool[] {
   if (typed.trim() === "") return [];
   let tools: unknown;
   try {
@@ -96,7 +99,7 @@ export function parseTools(typed: string): unknown[] {
     throw new BadSettings(`Tools are not valid JSON: ${messageOf(error)}`, { cause: error });
   }
   if (!Array.isArray(tools)) throw new BadSettings("Tools have to be a JSON array.");
-  return tools;
+  return tools as Tool[];
 }
 
 /** What every generation carries; throws BadSettings. */
@@ -106,7 +109,7 @@ export function extrasOf(chosen: Settings): GenerationExtras {
     throw new BadSettings("Max tokens has to be a whole number from 1.");
   }
   const extras: GenerationExtras = { max_tokens: maxTokens, include_timings: true };
-  const sampling: Record<string, number> = {};
+  const sampling: Sampling = {};
   for (const [name, label] of SAMPLING) {
     const typed = chosen.sampling[name];
     if (numberProblem(typed) !== null) throw new BadSettings(`${label} has to be a number.`);
