@@ -17,7 +17,7 @@ help:
 	@echo "make test         all tests, the real model included"
 	@echo "make setup        virtual environment, native engine, everything for development"
 	@echo "make panel        the web admin panel, built with npm"
-	@echo "make lint         ruff, import contracts, flake8-async"
+	@echo "make lint         ruff, import contracts, flake8-async, Biome and tsc for the admin panel"
 	@echo "make typecheck    mypy --strict"
 	@echo "make check        lint, typecheck and test"
 	@echo "make fmt          formats the code"
@@ -59,10 +59,12 @@ panel: $(VENV)/.build-tools
 demo: $(VENV)/.installed-demo native
 	@$(BIN)/paddler demo $(ARGS)
 
+test: frontend-test
 test: setup
 	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || echo "Tests of the admin panel are skipped: install Chromium (apt-get install chromium)"
 	$(BIN)/python -m pytest $(ARGS)
 
+lint: frontend-lint
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -1,12 +1,8 @@
+import "./ui/tokens.css";
+import "./ui/base.css";
+
 // biome-ignore lint/suspicious/noDeprecatedImports: only its third parameter is deprecated
 import { render } from "preact";
-import "uplot/dist/uPlot.min.css";
-import "./styles/base.css";
-import "./styles/shell.css";
-import "./styles/controls.css";
-import "./styles/dashboard.css";
-import "./styles/model.css";
-import "./styles/prompt.css";
 import { loadConfig } from "./api/config";
 import { messageOf } from "./api/http";
 import { App } from "./shell/app";

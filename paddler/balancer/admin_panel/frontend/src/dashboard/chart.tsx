@@ -2,12 +2,15 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
 import type { Store } from "../store/store";
 import type { Theme } from "../ui/theme";
+import * as styles from "./chart.module.css";
 
 export interface Series {
   label: string;
-  color: string;
+  /** A token of `ui/tokens.css`. */
+  color: "--chart-1" | "--chart-2";
   dots?: boolean;
 }
 
@@ -63,12 +66,11 @@ export function Chart(props: Props) {
     plot.current?.setData(props.data as uPlot.AlignedData);
   }, [props.data]);
 
-  return <div class="chart" ref={place} role="img" aria-label={`Chart: ${props.title}`} />;
+  return <div class={styles.chart} ref={place} role="img" aria-label={`Chart: ${props.title}`} />;
 }
 
 function options(props: Props, box: HTMLElement): uPlot.Options {
-  const style = getComputedStyle(box);
-  const color = (name: string) => style.getPropertyValue(name).trim();
+  const color = (name: string) => colorOf(box, name);
   const axis = {
     stroke: color("--text-muted"),
     grid: { stroke: color("--line-soft"), width: 1 },
@@ -100,6 +102,14 @@ function options(props: Props, box: HTMLElement): uPlot.Options {
       })),
     ],
   };
+}
+
+/** What a token is in the theme of now; a canvas can be told nothing else. */
+function colorOf(box: HTMLElement, token: string): string {
+  box.style.color = `var(${token})`;
+  const { color } = getComputedStyle(box);
+  box.style.removeProperty("color");
+  return color;
 }
 
 function timeRange(max: number | null): [number, number] {

@@ -5,9 +5,13 @@ import type { Live } from "../api/live";
 import type { Sample } from "../api/messages";
 import type { Store } from "../store/store";
 import { useStore } from "../store/use-store";
+import { Card } from "../ui/card";
+import { classes } from "../ui/classes";
 import { milliseconds, percent, rate } from "../ui/format";
+import { Head } from "../ui/page";
 import type { Theme } from "../ui/theme";
 import { Chart, type Series } from "./chart";
+import * as styles from "./charts.module.css";
 
 interface Definition {
   title: string;
@@ -15,6 +19,8 @@ interface Definition {
   format: (value: number) => string;
   atLeast: number;
 }
+
+const SWATCHES = { "--chart-1": styles.first, "--chart-2": styles.second };
 
 const CHARTS: readonly Definition[] = [
   {
@@ -53,10 +59,10 @@ export function Charts({ live, theme }: { live: Live; theme: Store<Theme> }) {
   const samples = history?.samples ?? [];
   return (
     <section aria-labelledby="charts-title">
-      <div class="section-head">
+      <Head tall>
         <h2 id="charts-title">Last 15 minutes</h2>
-      </div>
-      <div class="charts">
+      </Head>
+      <div class={styles.charts}>
         {CHARTS.map((definition) => (
           <ChartCard
             key={definition.title}
@@ -87,13 +93,13 @@ function ChartCard({
     [samples, definition],
   );
   return (
-    <figure class="card chart-card">
+    <Card tag="figure" class={styles.card}>
       <figcaption>
         <h3>{definition.title}</h3>
-        <ul class="chart-legend">
+        <ul class={styles.legend}>
           {definition.series.map((series, index) => (
             <li key={series.label}>
-              <span class={`swatch swatch-${index + 1}`} aria-hidden="true" />
+              <span class={classes(styles.swatch, SWATCHES[series.color])} aria-hidden="true" />
               {series.label} <strong>{lastOf(data[index + 1], definition.format)}</strong>
             </li>
           ))}
@@ -107,7 +113,7 @@ function ChartCard({
         atLeast={definition.atLeast}
         theme={theme}
       />
-    </figure>
+    </Card>
   );
 }
 

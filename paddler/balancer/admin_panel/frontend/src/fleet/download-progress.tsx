@@ -1,5 +1,7 @@
 import type { Download } from "../api/messages";
+import { Progress } from "../ui/bar";
 import { bytes, percent } from "../ui/format";
+import * as styles from "./download-progress.module.css";
 
 /** A load reports hundredths or thousandths; only a real download has bytes worth naming. */
 const SMALLEST_DOWNLOAD_BYTES = 100_000;
@@ -7,21 +9,18 @@ const SMALLEST_DOWNLOAD_BYTES = 100_000;
 export function DownloadProgress({ download }: { download: Download | null }) {
   if (download === null) return null;
   const known = !download.indeterminate && download.total_bytes > 0;
-  const share = known ? download.current_bytes / download.total_bytes : 0;
+  const share = known ? download.current_bytes / download.total_bytes : null;
   const isDownload = download.total_bytes > SMALLEST_DOWNLOAD_BYTES;
   return (
-    <div class="progress">
+    <div class={styles.progress}>
       <p>
-        <span class="progress-name">{download.filename}</span>
+        <span class={styles.name}>{download.filename}</span>
         <span>
-          {known ? percent(share) : "in progress"}
+          {share === null ? "in progress" : percent(share)}
           {known && isDownload ? ` of ${bytes(download.total_bytes)}` : ""}
         </span>
       </p>
-      <progress
-        aria-label={`Progress of ${download.filename}`}
-        {...(known ? { value: share, max: 1 } : {})}
-      />
+      <Progress label={`Progress of ${download.filename}`} value={share} max={1} />
     </div>
   );
 }

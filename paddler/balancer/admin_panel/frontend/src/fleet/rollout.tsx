@@ -1,16 +1,28 @@
-/** How far the newest state got over the fleet, while it is on its way. */
-
 import type { DashboardSnapshot } from "../api/messages";
+import { Progress } from "../ui/bar";
+import { Card } from "../ui/card";
+import { classes } from "../ui/classes";
 import { plural } from "../ui/format";
+import { Muted } from "../ui/text";
+import * as styles from "./rollout.module.css";
 
-export function Rollout({ dashboard }: { dashboard: DashboardSnapshot }) {
+/** How far the newest state got over the fleet, while it is on its way. */
+export function Rollout({
+  dashboard,
+  inline = false,
+}: {
+  dashboard: DashboardSnapshot;
+  /** Beside a heading, where it takes one line. */
+  inline?: boolean;
+}) {
   const { applied, applying, failed, kept_back: keptBack, waiting } = dashboard.rollout;
   const total = applied + applying + failed + keptBack + waiting;
   if (total === 0 || applied === total) return null;
   const stopped = failed > 0 && applied === 0;
   return (
-    <section
-      class={stopped ? "card rollout rollout-stopped" : "card rollout"}
+    <Card
+      stacked={!inline}
+      class={classes(inline && styles.inline, stopped && styles.stopped)}
       aria-label="Rollout of the newest state"
       data-testid="rollout"
     >
@@ -20,8 +32,13 @@ export function Rollout({ dashboard }: { dashboard: DashboardSnapshot }) {
           ? `The state before stays with ${plural(keptBack, "agent")} until it is corrected.`
           : `It is served by ${applied} of ${plural(total, "agent")}.`}
       </p>
-      <progress max={total} value={applied} aria-label="Agents that serve the new state" />
-      <p class="muted">
+      <Progress
+        label="Agents that serve the new state"
+        value={applied}
+        max={total}
+        class={inline ? styles.short : undefined}
+      />
+      <Muted>
         {[
           applying > 0 && `${applying} swapping`,
           waiting > 0 && `${waiting} waiting for their turn`,
@@ -30,7 +47,7 @@ export function Rollout({ dashboard }: { dashboard: DashboardSnapshot }) {
         ]
           .filter(Boolean)
           .join(" · ")}
-      </p>
-    </section>
+      </Muted>
+    </Card>
   );
 }

@@ -1,10 +1,11 @@
 /** An agent's condition in two words and a tone. */
 
 import type { AgentView } from "../api/messages";
+import type { Tone } from "../ui/pill";
 
-export interface StatusText {
+interface StatusText {
   text: string;
-  tone: "good" | "busy" | "bad" | "idle";
+  tone: Tone;
 }
 
 export function statusOf(agent: AgentView): StatusText {

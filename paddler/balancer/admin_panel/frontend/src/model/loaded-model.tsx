@@ -2,9 +2,16 @@ import { useState } from "preact/hooks";
 import type { AgentModelDetails, AgentView } from "../api/messages";
 import type { Services } from "../api/services";
 import { byName } from "../fleet/order";
+import { Actions } from "../ui/actions";
+import { Button } from "../ui/button";
+import { Card } from "../ui/card";
 import { CopyButton } from "../ui/copy";
 import { SelectField, TextField } from "../ui/field";
+import { Table } from "../ui/table";
+import { Muted, Problem } from "../ui/text";
+import * as styles from "./loaded-model.module.css";
 import { useModelDetails } from "./model-details";
+import { Viewer } from "./viewer";
 
 /** Metadata and template of the model that an agent serves now. */
 export function LoadedModel({
@@ -22,10 +29,10 @@ export function LoadedModel({
   const { details, problem } = useModelDetails(services, agent);
 
   return (
-    <section class="card" aria-labelledby="loaded-title">
+    <Card stacked aria-labelledby="loaded-title">
       <h2 id="loaded-title">Loaded model</h2>
-      {agent === undefined && <p class="muted">No agent has a model loaded.</p>}
-      {problem !== null && <p class="field-error">{problem}</p>}
+      {agent === undefined && <Muted>No agent has a model loaded.</Muted>}
+      {problem !== null && <Problem>{problem}</Problem>}
       {serving.length > 1 && (
         <SelectField
           label="Agent"
@@ -37,7 +44,7 @@ export function LoadedModel({
       {agent !== undefined && details !== null && (
         <Details details={details} onUseTemplate={onUseTemplate} />
       )}
-    </section>
+    </Card>
   );
 }
 
@@ -56,35 +63,35 @@ function Details({
   const { chat_template: template } = details;
   return (
     <>
-      <p class="loaded-path">
+      <p class={styles.path}>
         <bdi>{details.path}</bdi>
       </p>
-      <details>
+      <details class={styles.details}>
         <summary>
           Chat template
           {details.uses_chat_template_override ? " (override)" : " (the model's own)"}
         </summary>
         {template === null ? (
-          <p class="muted">None: conversations cannot be served, raw prompts can.</p>
+          <Muted>None: conversations cannot be served, raw prompts can.</Muted>
         ) : (
           <>
-            <div class="actions">
+            <Actions>
               <CopyButton text={template} label="Copy" name="Copy the chat template" />
-              <button type="button" class="button small" onClick={() => onUseTemplate(template)}>
+              <Button small onClick={() => onUseTemplate(template)}>
                 Edit a copy
-              </button>
-            </div>
-            <pre class="viewer" tabIndex={0} aria-label="Chat template in use">
+              </Button>
+            </Actions>
+            <Viewer tag="pre" label="Chat template in use">
               {template}
-            </pre>
+            </Viewer>
           </>
         )}
       </details>
-      <details>
+      <details class={styles.details}>
         <summary>Metadata ({Object.keys(details.metadata).length} keys)</summary>
         <TextField label="Filter" value={filter} onInput={setFilter} type="search" />
-        <div class="table-scroll viewer" tabIndex={0} role="region" aria-label="Metadata">
-          <table class="metadata">
+        <Viewer tag="div" label="Metadata">
+          <Table class={styles.metadata}>
             <tbody>
               {rows.map(([key, value]) => (
                 <tr key={key}>
@@ -93,8 +100,8 @@ function Details({
                 </tr>
               ))}
             </tbody>
-          </table>
-        </div>
+          </Table>
+        </Viewer>
       </details>
     </>
   );

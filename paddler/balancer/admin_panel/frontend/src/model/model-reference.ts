@@ -64,14 +64,10 @@ function huggingFace(parts: string[], revision: string): Model {
 }
 
 function parseUrl(text: string): Model {
-  let url: URL;
-  try {
-    url = new URL(text);
-  } catch (error) {
-    throw new BadReference("This is not a whole URL", { cause: error });
-  }
+  if (!URL.canParse(text)) throw new BadReference("This is not a whole URL");
+  const url = new URL(text);
   if (!HUGGING_FACE_HOSTS.has(url.hostname)) return { Url: { url: text } };
-  const parts = url.pathname.split("/").filter(Boolean).map(decodeURIComponent);
+  const parts = url.pathname.split("/").filter(Boolean).map(unescaped);
   const [owner = "", repository = "", kind, revision = "main", ...file] = parts;
   if (kind !== "blob" && kind !== "resolve") {
     throw new BadReference(
@@ -79,4 +75,12 @@ function parseUrl(text: string): Model {
     );
   }
   return huggingFace([owner, repository, ...file], revision);
+}
+
+function unescaped(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch (error) {
+    throw new BadReference(`Something is wrong with the % in ${part}`, { cause: error });
+  }
 }

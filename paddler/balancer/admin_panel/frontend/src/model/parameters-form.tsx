@@ -1,5 +1,7 @@
-import { SelectField, Switch, TextField } from "../ui/field";
+import { SelectField, TextField } from "../ui/field";
+import { Switch } from "../ui/switch";
 import { GROUPS, PARAMETERS, type Parameter, type ParameterDraft, problemOf } from "./parameters";
+import * as styles from "./parameters-form.module.css";
 
 export function ParametersForm({
   draft,
@@ -11,9 +13,9 @@ export function ParametersForm({
   return (
     <>
       {GROUPS.map((group) => (
-        <fieldset key={group} class="parameters">
+        <fieldset key={group} class={styles.group}>
           <legend>{group}</legend>
-          <div class="parameter-grid">
+          <div class={styles.grid}>
             {PARAMETERS.filter((parameter) => parameter.group === group).map((parameter) => (
               <ParameterField
                 key={parameter.name}

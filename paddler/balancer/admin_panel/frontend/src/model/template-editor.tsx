@@ -1,9 +1,17 @@
 /** The model's own chat template or one written here; its errors beneath it. */
 
 import type { AgentView, DesiredState } from "../api/messages";
+import { Callout, Note, Verbatim } from "../ui/callout";
 import { TextField } from "../ui/field";
+import { RadioGroup } from "../ui/radio-group";
 import type { Draft } from "./draft";
 import type { TemplateTrial } from "./template-check";
+import { Viewer } from "./viewer";
+
+const CHOICES = [
+  ["model", "The model's own"],
+  ["written", "Written here"],
+] as const;
 
 export function TemplateEditor({
   draft,
@@ -23,27 +31,13 @@ export function TemplateEditor({
   const isMissing = draft.useTemplate && draft.template === "";
   return (
     <>
-      <fieldset class="choice">
-        <legend class="visually-hidden">Which chat template is used</legend>
-        <label>
-          <input
-            type="radio"
-            name="template-choice"
-            checked={!draft.useTemplate}
-            onChange={() => onChange({ ...draft, useTemplate: false })}
-          />
-          The model's own
-        </label>
-        <label>
-          <input
-            type="radio"
-            name="template-choice"
-            checked={draft.useTemplate}
-            onChange={() => onChange({ ...draft, useTemplate: true })}
-          />
-          Written here
-        </label>
-      </fieldset>
+      <RadioGroup
+        legend="Which chat template is used"
+        name="template-choice"
+        options={CHOICES}
+        chosen={draft.useTemplate ? "written" : "model"}
+        onChoose={(choice) => onChange({ ...draft, useTemplate: choice === "written" })}
+      />
       <TextField
         label="Template (Jinja)"
         value={draft.template}
@@ -54,34 +48,36 @@ export function TemplateEditor({
         error={isMissing ? "Write a template, or use the model's own." : undefined}
       />
       {check.error !== null && (
-        <div class="issue" role="alert" data-testid="template-check">
-          <p class="issue-summary">This template cannot be used.</p>
-          <pre class="issue-error">{check.error}</pre>
-        </div>
+        <Callout summary="This template cannot be used." role="alert" data-testid="template-check">
+          <Verbatim>{check.error}</Verbatim>
+        </Callout>
       )}
       {check.warning !== null && (
-        <div class="notice" role="status" data-testid="template-warning">
+        <Note data-testid="template-warning">
           <p>An agent that tried it on one question of a user says:</p>
-          <pre class="issue-error">{check.warning}</pre>
-        </div>
+          <Verbatim>{check.warning}</Verbatim>
+        </Note>
       )}
       {check.preview !== null && (
-        <details class="template-preview">
+        <details>
           <summary>What it makes of one question</summary>
-          <pre class="viewer" tabIndex={0} aria-label="A question as the template writes it">
+          <Viewer tag="pre" label="A question as the template writes it" wrapped>
             {check.preview}
-          </pre>
+          </Viewer>
         </details>
       )}
       {failure !== null && (
-        <div class="issue" role="alert" data-testid="template-error">
-          <p class="issue-summary">
-            {isEdited
+        <Callout
+          summary={
+            isEdited
               ? "The template applied last does not compile."
-              : "This template does not compile."}
-          </p>
-          <pre class="issue-error">{failure}</pre>
-        </div>
+              : "This template does not compile."
+          }
+          role="alert"
+          data-testid="template-error"
+        >
+          <Verbatim>{failure}</Verbatim>
+        </Callout>
       )}
     </>
   );

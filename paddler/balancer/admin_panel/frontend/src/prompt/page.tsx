@@ -4,9 +4,14 @@ import { useState } from "preact/hooks";
 import type { Live } from "../api/live";
 import type { Services } from "../api/services";
 import { useStore } from "../store/use-store";
+import { Button } from "../ui/button";
+import { Card } from "../ui/card";
+import { classes } from "../ui/classes";
+import { Head, Page } from "../ui/page";
 import { Tabs } from "../ui/tabs";
 import { Chat } from "./chat/chat";
 import { Embeddings } from "./embeddings/embeddings";
+import * as styles from "./page.module.css";
 import { MODES, type PromptState } from "./prompt-state";
 import { RawPrompt } from "./raw-prompt/raw-prompt";
 import { Readiness } from "./readiness";
@@ -27,30 +32,31 @@ export function PromptPage({
     dashboard?.agents.some((agent) => agent.model?.supports_images === true) ?? false;
   const [showsSettings, setShowsSettings] = useState(false);
   return (
-    <div class="page prompt-page">
-      <div class="section-head">
+    <Page class={styles.page}>
+      <Head class={styles.head}>
         <h1>Prompt</h1>
         <Tabs
           label="What to send"
           tabs={MODES}
           chosen={mode}
           onChoose={(chosen) => prompt.mode.set(chosen)}
+          class={styles.tabs}
         />
         {mode !== "embeddings" && (
-          <button
-            type="button"
-            class="button small settings-toggle"
+          <Button
+            small
+            class={styles.toggle}
             aria-expanded={showsSettings}
             aria-controls="prompt-settings"
             onClick={() => setShowsSettings(!showsSettings)}
           >
             Settings
-          </button>
+          </Button>
         )}
-      </div>
+      </Head>
       <Readiness mode={mode} dashboard={dashboard} />
       <div
-        class={mode === "embeddings" ? "prompt-columns prompt-wide" : "prompt-columns"}
+        class={classes(styles.columns, mode === "embeddings" && styles.wide)}
         role="tabpanel"
         id={`tabpanel-${mode}`}
         aria-labelledby={`tab-${mode}`}
@@ -66,15 +72,16 @@ export function PromptPage({
         {mode === "raw" && <RawPrompt services={services} session={prompt.rawPrompt} />}
         {mode === "embeddings" && <Embeddings services={services} documents={prompt.documents} />}
         {mode !== "embeddings" && (
-          <aside
+          <Card
+            tag="aside"
             id="prompt-settings"
-            class={showsSettings ? "card prompt-settings shown" : "card prompt-settings"}
+            class={classes(styles.settings, showsSettings && styles.shown)}
             aria-label="Settings of requests"
           >
             <SettingsForm settings={prompt.settings} isChat={mode === "chat"} />
-          </aside>
+          </Card>
         )}
       </div>
-    </div>
+    </Page>
   );
 }

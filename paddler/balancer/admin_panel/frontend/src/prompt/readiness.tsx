@@ -1,4 +1,5 @@
 import type { DashboardSnapshot } from "../api/messages";
+import { Banner } from "../ui/banner";
 import type { Mode } from "./prompt-state";
 
 /** Why nothing will be answered soon. */
@@ -17,7 +18,7 @@ export function Readiness({
   if (isReady) return null;
   const way = <a href="#/model">Model</a>;
   return (
-    <p class="banner banner-warning" role="status" data-testid="not-ready">
+    <Banner tone="warning" role="status" data-testid="not-ready">
       {models.length === 0 ? (
         <>
           No agent has a model loaded yet: requests wait in the buffer. Choose one on the {way}{" "}
@@ -28,6 +29,6 @@ export function Readiness({
       ) : (
         <>The model that is loaded makes embeddings only. Choose another on the {way} page.</>
       )}
-    </p>
+    </Banner>
   );
 }

@@ -1,6 +1,7 @@
 /** The frame around every page: navigation, connection, theme. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
+import * as styles from "./app.module.css";
 import { ConnectionState } from "./connection-state";
 import { Notices } from "./notices";
 import { PAGES, pageAt } from "./pages";
@@ -21,18 +22,9 @@ export function App({ panel }: { panel: Panel }) {
   }, [page]);
   return (
     <>
-      <a
-        class="skip-link"
-        href="#main"
-        onClick={(event) => {
-          event.preventDefault();
-          main.current?.focus();
-        }}
-      >
-        Skip to content
-      </a>
-      <header class="top">
-        <a class="brand" href="#/dashboard" aria-label="Paddler, dashboard">
+      <SkipLink onSkip={() => main.current?.focus()} />
+      <header class={styles.top}>
+        <a class={styles.brand} href="#/dashboard" aria-label="Paddler, dashboard">
           <img src="./icon.svg" alt="" width="26" height="26" />
           <span>Paddler</span>
         </a>
@@ -47,15 +39,31 @@ export function App({ panel }: { panel: Panel }) {
             ))}
           </ul>
         </nav>
-        <div class="top-end">
+        <div class={styles.end}>
           <ConnectionState live={panel.live} />
           <ThemeChoice theme={panel.theme} />
         </div>
       </header>
       <Notices services={panel.services} live={panel.live} />
-      <main id="main" ref={main} tabIndex={-1}>
+      <main id="main" class={styles.main} ref={main} tabIndex={-1}>
         {page.render(panel)}
       </main>
     </>
+  );
+}
+
+function SkipLink({ onSkip }: { onSkip: () => void }) {
+  return (
+    // biome-ignore lint/a11y/useValidAnchor: it leads to #main; the address names the page
+    <a
+      class={styles.skipLink}
+      href="#main"
+      onClick={(event) => {
+        event.preventDefault();
+        onSkip();
+      }}
+    >
+      Skip to content
+    </a>
   );
 }

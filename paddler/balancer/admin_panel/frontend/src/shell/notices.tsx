@@ -3,6 +3,9 @@ import { useEffect } from "preact/hooks";
 import type { Live } from "../api/live";
 import type { Services } from "../api/services";
 import { useStore } from "../store/use-store";
+import { Banner } from "../ui/banner";
+import { Button } from "../ui/button";
+import * as styles from "./notices.module.css";
 
 const NOTICE_MS = 8000;
 
@@ -19,25 +22,29 @@ export function Notices({ services, live }: { services: Services; live: Live }) 
   let content: ComponentChildren = null;
   if (connection === "down") {
     content = (
-      <p class="banner banner-warning">
+      <Banner tone="warning" class={styles.afloat}>
         The balancer cannot be reached at <code>{services.config.managementUrl}</code>. Trying
         again; what you see may be out of date.
-      </p>
+      </Banner>
     );
   } else if (isOutdated) {
     content = (
-      <p class="banner banner-warning">
+      <Banner tone="warning" class={styles.afloat}>
         The balancer is of another version now.{" "}
-        <button type="button" class="button small" onClick={() => window.location.reload()}>
+        <Button small onClick={() => window.location.reload()}>
           Reload the panel
-        </button>
-      </p>
+        </Button>
+      </Banner>
     );
   } else if (notice !== null) {
-    content = <p class="banner banner-good">{notice}</p>;
+    content = (
+      <Banner tone="good" class={styles.afloat}>
+        {notice}
+      </Banner>
+    );
   }
   return (
-    <div class="notices" role="status" aria-live="polite">
+    <div class={styles.notices} role="status" aria-live="polite">
       {content}
     </div>
   );

@@ -1,79 +1,57 @@
 /** An answer: reasoning apart, tool calls, what it cost, and what to do with it. */
 
 import type { ComponentChildren } from "preact";
+import { Actions } from "../../ui/actions";
 import { CopyButton } from "../../ui/copy";
-import { count, milliseconds, rate } from "../../ui/format";
+import { Pulse } from "../../ui/pulse";
+import { ScrollRegion } from "../../ui/scroll-region";
+import { AsWritten, Muted, Problem } from "../../ui/text";
 import type { Answer } from "./answer";
+import * as styles from "./answer-view.module.css";
+import { factsOf } from "./facts";
 import { asCurl, asPython } from "./snippets";
 
 export function AnswerView({ answer, actions }: { answer: Answer; actions?: ComponentChildren }) {
-  const isThinking = answer.ended === "running" && answer.text === "" && answer.reasoning !== "";
-  const isWaiting =
-    answer.ended === "running" && !answer.text && !answer.reasoning && !answer.toolText;
+  const isRunning = answer.ended === "running";
+  const isThinking = isRunning && answer.text === "" && answer.reasoning !== "";
+  const isWaiting = isRunning && !answer.text && !answer.reasoning && !answer.toolText;
   return (
-    <div class="answer" data-testid="answer" data-ended={answer.ended}>
+    <div class={styles.answer} data-testid="answer" data-ended={answer.ended}>
       {answer.reasoning !== "" && (
-        <details class="reasoning" open={isThinking}>
+        <details class={styles.reasoning} open={isThinking}>
           <summary>{isThinking ? "Thinking…" : "Thinking"}</summary>
-          <p class="text">{answer.reasoning}</p>
+          <AsWritten>{answer.reasoning}</AsWritten>
         </details>
       )}
-      {isWaiting && <p class="muted">Waiting for the first token…</p>}
+      {isWaiting && <Muted>Waiting for the first token…</Muted>}
       {answer.text !== "" && (
-        <p class="text" data-testid="answer-text">
+        <AsWritten data-testid="answer-text">
           {answer.text}
-          {answer.ended === "running" && <span class="caret" aria-hidden="true" />}
-        </p>
+          {isRunning && <Pulse class={styles.caret} />}
+        </AsWritten>
       )}
       {answer.toolText !== "" && (
-        <pre class="tool-call" tabIndex={0} aria-label="Tool call">
+        <ScrollRegion tag="pre" label="Tool call" class={styles.toolCall}>
           {answer.toolResult ?? answer.toolText}
-        </pre>
+        </ScrollRegion>
       )}
       {answer.toolText === "" && answer.toolResult !== null && (
-        <p class="field-error">{answer.toolResult}</p>
+        <Problem>{answer.toolResult}</Problem>
       )}
-      {answer.problem !== null && (
-        <p class="field-error" role="alert">
-          {answer.problem}
-        </p>
-      )}
-      <div class="answer-foot">
-        <Stats answer={answer} />
-        {answer.ended !== "running" && <div class="actions">{actions}</div>}
+      {answer.problem !== null && <Problem role="alert">{answer.problem}</Problem>}
+      <div class={styles.foot}>
+        {isRunning ? (
+          <p class={styles.stats}>&nbsp;</p>
+        ) : (
+          <>
+            <p class={styles.stats} data-testid="stats">
+              {factsOf(answer).join(" · ")}
+            </p>
+            <Actions>{actions}</Actions>
+          </>
+        )}
       </div>
     </div>
-  );
-}
-
-function Stats({ answer }: { answer: Answer }) {
-  const { usage, timings } = answer;
-  if (answer.ended === "running") return <p class="stats">&nbsp;</p>;
-  const facts: string[] = [];
-  if (answer.ended === "stopped") facts.push("stopped");
-  if (usage !== null) {
-    const generated =
-      usage.content_tokens +
-      usage.reasoning_tokens +
-      usage.tool_call_tokens +
-      usage.undeterminable_tokens;
-    facts.push(`${count(generated)} tokens`);
-    if (timings !== null) {
-      facts.push(`${rate(timings.tokens_per_second)} tokens/s`);
-      if (timings.ttft_ms !== null) facts.push(`first after ${milliseconds(timings.ttft_ms)}`);
-    }
-    facts.push(
-      `prompt ${count(usage.prompt_tokens)}, ${count(usage.cached_prompt_tokens)} from cache`,
-    );
-    if (usage.input_image_tokens > 0) facts.push(`images ${count(usage.input_image_tokens)}`);
-  }
-  if (answer.agent !== null) {
-    facts.push(timings === null ? answer.agent : `${answer.agent}, slot ${timings.slot}`);
-  }
-  return (
-    <p class="stats" data-testid="stats">
-      {facts.join(" · ")}
-    </p>
   );
 }
 

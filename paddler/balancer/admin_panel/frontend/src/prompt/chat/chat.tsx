@@ -5,7 +5,11 @@ import { messageOf } from "../../api/http";
 import type { Services } from "../../api/services";
 import type { Store } from "../../store/store";
 import { useStore } from "../../store/use-store";
+import { Button } from "../../ui/button";
+import { ScrollRegion } from "../../ui/scroll-region";
+import { Muted, Problem, Unseen } from "../../ui/text";
 import { AnswerView, SnippetButtons } from "../answer/answer-view";
+import * as styles from "./chat.module.css";
 import { CHAT_PATH, type ChatSession } from "./chat-session";
 import { Composer } from "./composer";
 import { type Message, newId, requestOf, type UserMessage } from "./conversation";
@@ -31,7 +35,7 @@ export function Chat({
   const isUnkept = useStore(storageFailed);
   const [editedId, setEditedId] = useState<string | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
-  const list = useRef<HTMLDivElement>(null);
+  const list = useRef<HTMLElement>(null);
 
   const conversation = all?.find((one) => one.id === id) ?? null;
   const isShown = running !== null && running.conversationId === id;
@@ -57,22 +61,14 @@ export function Chat({
   };
 
   return (
-    <section class="chat" aria-label="Conversation">
+    <section class={styles.chat} aria-label="Conversation">
       <ConversationList conversations={conversations} isBusy={running !== null} />
-      <div
-        class="messages"
-        data-testid="messages"
-        ref={list}
-        tabIndex={0}
-        role="log"
-        aria-live="off"
-        aria-label="Messages"
-      >
+      <ScrollRegion label="Messages" log box={list} class={styles.messages} data-testid="messages">
         {messages.length === 0 && all !== null && (
-          <p class="muted empty-chat">
+          <Muted class={styles.empty}>
             Write a message below. Conversations stay in this browser; nothing is stored on the
             balancer.
-          </p>
+          </Muted>
         )}
         {messages.map((message) =>
           message.role === "user" ? (
@@ -86,20 +82,19 @@ export function Chat({
               onSend={(text) => edit(message, text)}
             />
           ) : (
-            <article key={message.id} class="message message-assistant" aria-label="Answer">
+            <article key={message.id} class={styles.answer} aria-label="Answer">
               <AnswerView
                 answer={message.answer}
                 actions={
                   <>
                     {message === messages.at(-1) && (
-                      <button
-                        type="button"
-                        class="button small"
+                      <Button
+                        small
                         disabled={running !== null}
                         onClick={() => send(messages.slice(0, -1))}
                       >
                         Regenerate
-                      </button>
+                      </Button>
                     )}
                     <SnippetButtons
                       url={services.inference(CHAT_PATH)}
@@ -111,20 +106,16 @@ export function Chat({
             </article>
           ),
         )}
-      </div>
-      <p class="visually-hidden" role="status">
+      </ScrollRegion>
+      <Unseen tag="p" role="status">
         {running === null ? "" : "The answer is being written."}
-      </p>
+      </Unseen>
       {isUnkept && (
-        <p class="field-error" role="status">
+        <Problem role="status">
           This browser's storage is full or off: the conversation will not survive a reload.
-        </p>
+        </Problem>
       )}
-      {problem !== null && (
-        <p class="field-error" role="alert">
-          {problem}
-        </p>
-      )}
+      {problem !== null && <Problem role="alert">{problem}</Problem>}
       <Composer
         unsent={session.unsent}
         isRunning={running !== null}

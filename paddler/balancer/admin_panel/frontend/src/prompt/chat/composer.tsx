@@ -2,8 +2,14 @@ import { useRef, useState } from "preact/hooks";
 import { messageOf } from "../../api/http";
 import type { Store } from "../../store/store";
 import { useStore } from "../../store/use-store";
+import { Actions } from "../../ui/actions";
+import { Button } from "../../ui/button";
+import { TextArea } from "../../ui/control";
+import { Problem } from "../../ui/text";
 import { readImages } from "./attachments";
 import { NOTHING_UNSENT, type Unsent } from "./chat-session";
+import * as styles from "./composer.module.css";
+import { Thumbnails } from "./thumbnails";
 
 export function Composer({
   unsent,
@@ -42,29 +48,18 @@ export function Composer({
 
   return (
     <form
-      class="composer"
+      class={styles.composer}
       onSubmit={(event) => {
         event.preventDefault();
         send();
       }}
     >
-      {images.length > 0 && (
-        <div class="thumbs">
-          {images.map((url, index) => (
-            <button
-              key={index}
-              type="button"
-              class="thumb"
-              aria-label={`Remove image ${index + 1}`}
-              onClick={() => setImages(images.filter((_image, at) => at !== index))}
-            >
-              <img src={url} alt="" />
-            </button>
-          ))}
-        </div>
-      )}
-      {problem !== null && <p class="field-error">{problem}</p>}
-      <textarea
+      <Thumbnails
+        images={images}
+        onRemove={(index) => setImages(images.filter((_image, at) => at !== index))}
+      />
+      {problem !== null && <Problem>{problem}</Problem>}
+      <TextArea
         aria-label="Message"
         placeholder="Write a message; Enter sends, Shift+Enter starts a new line"
         rows={2}
@@ -83,39 +78,35 @@ export function Composer({
           }
         }}
       />
-      <div class="actions">
+      <Actions>
         <input
           ref={file}
-          class="visually-hidden"
+          hidden
           type="file"
           accept="image/*"
           multiple
-          tabIndex={-1}
-          aria-hidden="true"
           onChange={(event) => {
             void attach([...(event.currentTarget.files ?? [])]);
             event.currentTarget.value = "";
           }}
         />
-        <button
-          type="button"
-          class="button"
+        <Button
           disabled={!supportsImages}
           title={supportsImages ? "Attach images" : "The model that is loaded takes no images"}
           onClick={() => file.current?.click()}
         >
           Attach images
-        </button>
+        </Button>
         {isRunning ? (
-          <button type="button" class="button primary send" onClick={onStop}>
+          <Button look="primary" class={styles.send} onClick={onStop}>
             Stop
-          </button>
+          </Button>
         ) : (
-          <button type="submit" class="button primary send" disabled={!canSend}>
+          <Button type="submit" look="primary" class={styles.send} disabled={!canSend}>
             Send
-          </button>
+          </Button>
         )}
-      </div>
+      </Actions>
     </form>
   );
 }

@@ -1,5 +1,8 @@
 import { useStore } from "../../store/use-store";
+import { Button } from "../../ui/button";
+import { Select } from "../../ui/control";
 import type { Conversation } from "./conversation";
+import * as styles from "./conversation-list.module.css";
 import type { Conversations } from "./conversations";
 
 export function ConversationList({
@@ -13,8 +16,9 @@ export function ConversationList({
   const id = useStore(conversations.chosenId);
   const chosen = all.find((one) => one.id === id) ?? null;
   return (
-    <div class="conversations">
-      <select
+    <div class={styles.conversations}>
+      <Select
+        class={styles.chosen}
         aria-label="Conversation"
         value={chosen?.id ?? ""}
         disabled={isBusy}
@@ -26,31 +30,24 @@ export function ConversationList({
             {conversation.title}
           </option>
         ))}
-      </select>
-      <button
-        type="button"
-        class="button small"
-        disabled={isBusy}
-        onClick={() => conversations.choose(null)}
-      >
+      </Select>
+      <Button small disabled={isBusy} onClick={() => conversations.choose(null)}>
         New
-      </button>
-      <button
-        type="button"
-        class="button small"
+      </Button>
+      <Button
+        small
         disabled={chosen === null}
         onClick={() => chosen !== null && exportConversation(chosen)}
       >
         Export
-      </button>
-      <button
-        type="button"
-        class="button small"
+      </Button>
+      <Button
+        small
         disabled={isBusy || chosen === null}
         onClick={() => chosen !== null && conversations.forget(chosen.id)}
       >
         Delete
-      </button>
+      </Button>
     </div>
   );
 }

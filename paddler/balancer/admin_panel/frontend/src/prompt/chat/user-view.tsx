@@ -1,5 +1,11 @@
 import { useState } from "preact/hooks";
+import { Actions } from "../../ui/actions";
+import { Button } from "../../ui/button";
+import { TextArea } from "../../ui/control";
+import { AsWritten } from "../../ui/text";
 import type { UserMessage } from "./conversation";
+import { Thumbnails } from "./thumbnails";
+import * as styles from "./user-view.module.css";
 
 /** A message of the user, which can be edited and sent again. */
 export function UserView({
@@ -19,43 +25,37 @@ export function UserView({
 }) {
   const [text, setText] = useState(message.text);
   return (
-    <article class="message message-user" aria-label="Your message">
-      {message.images.length > 0 && (
-        <div class="thumbs">
-          {message.images.map((url, index) => (
-            <img key={index} src={url} alt={`Image ${index + 1}`} />
-          ))}
-        </div>
-      )}
+    <article class={styles.message} aria-label="Your message">
+      <Thumbnails images={message.images} />
       {isEdited ? (
         <form
-          class="edit"
+          class={styles.edit}
           onSubmit={(event) => {
             event.preventDefault();
             onSend(text);
           }}
         >
-          <textarea
+          <TextArea
             aria-label="Edited message"
             rows={3}
             value={text}
             onInput={(event) => setText(event.currentTarget.value)}
           />
-          <div class="actions">
-            <button type="submit" class="button small primary">
+          <Actions>
+            <Button type="submit" look="primary" small>
               Send again
-            </button>
-            <button type="button" class="button small" onClick={onCancel}>
+            </Button>
+            <Button small onClick={onCancel}>
               Cancel
-            </button>
-          </div>
+            </Button>
+          </Actions>
         </form>
       ) : (
         <>
-          <p class="text">{message.text}</p>
-          <button
-            type="button"
-            class="button small quiet"
+          <AsWritten class={styles.text}>{message.text}</AsWritten>
+          <Button
+            look="quiet"
+            small
             disabled={!canEdit}
             onClick={() => {
               setText(message.text);
@@ -63,7 +63,7 @@ export function UserView({
             }}
           >
             Edit
-          </button>
+          </Button>
         </>
       )}
     </article>

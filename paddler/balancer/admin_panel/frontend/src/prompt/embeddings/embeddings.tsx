@@ -6,9 +6,14 @@ import type { Services } from "../../api/services";
 import { type BrowserStorage, text } from "../../store/browser-storage";
 import type { Store } from "../../store/store";
 import { useStore } from "../../store/use-store";
+import { Actions } from "../../ui/actions";
+import { Button } from "../../ui/button";
+import { Card } from "../../ui/card";
 import { TextField } from "../../ui/field";
-import { count, milliseconds } from "../../ui/format";
+import { Problem } from "../../ui/text";
+import * as styles from "./embeddings.module.css";
 import { compare, type Similarity } from "./similarity";
+import { SimilarityTable } from "./similarity-table";
 
 const EXAMPLES = [
   "A cat sleeps on the warm roof.",
@@ -51,16 +56,18 @@ export function Embeddings({
   };
 
   return (
-    <form
-      class="card embeddings"
+    <Card
+      tag="form"
+      stacked
       onSubmit={(event) => {
         event.preventDefault();
         void run();
       }}
     >
-      <div class="documents">
+      <div class={styles.documents}>
         {texts.map((document, index) => (
-          <div class="document" key={index}>
+          // biome-ignore lint/suspicious/noArrayIndexKey: a document is known by its number
+          <div class={styles.document} key={index}>
             <TextField
               label={`Document ${index + 1}`}
               rows={2}
@@ -69,84 +76,31 @@ export function Embeddings({
                 documents.set(texts.map((other, at) => (at === index ? typed : other)))
               }
             />
-            <button
-              type="button"
-              class="button small quiet"
+            <Button
+              look="quiet"
+              small
               aria-label={`Remove document ${index + 1}`}
               disabled={texts.length <= 1}
               onClick={() => documents.set(texts.filter((_text, at) => at !== index))}
             >
               Remove
-            </button>
+            </Button>
           </div>
         ))}
       </div>
-      <div class="actions">
-        <button
-          type="button"
-          class="button"
+      <Actions>
+        <Button
           disabled={texts.length >= MAX_DOCUMENTS}
           onClick={() => documents.set([...texts, ""])}
         >
           Add a document
-        </button>
-        <button type="submit" class="button primary" disabled={isRunning}>
+        </Button>
+        <Button type="submit" look="primary" disabled={isRunning}>
           Embed and compare
-        </button>
-      </div>
-      {problem !== null && (
-        <p class="field-error" role="alert">
-          {problem}
-        </p>
-      )}
-      {result !== null && <SimilarityTable result={result} />}
-    </form>
+        </Button>
+      </Actions>
+      {problem !== null && <Problem role="alert">{problem}</Problem>}
+      {result !== null && <SimilarityTable similarity={result} />}
+    </Card>
   );
-}
-
-function SimilarityTable({ result }: { result: Similarity }) {
-  return (
-    <>
-      <div class="table-scroll" tabIndex={0} role="region" aria-label="Similarity of documents">
-        <table class="similarity" data-testid="similarity">
-          <caption>
-            Cosine similarity · {count(result.dimensions)} dimensions ·{" "}
-            {milliseconds(result.tookMs)}
-          </caption>
-          <thead>
-            <tr>
-              <td />
-              {result.cosines.map((_row, index) => (
-                <th key={index} scope="col">
-                  {index + 1}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {result.cosines.map((row, index) => (
-              <tr key={index}>
-                <th scope="row">{index + 1}</th>
-                {row.map((value, at) => (
-                  <td key={at} class={value === null ? "" : `heat heat-${heat(value)}`}>
-                    {value === null ? "–" : value.toFixed(3)}
-                  </td>
-                ))}
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-      {result.problems.map((problem) => (
-        <p key={problem} class="field-error">
-          {problem}
-        </p>
-      ))}
-    </>
-  );
-}
-
-/** 0 to 5: how strongly a cell is coloured. */
-function heat(cosine: number): number {
-  return Math.round(Math.min(Math.max(cosine, 0), 1) * 5);
 }

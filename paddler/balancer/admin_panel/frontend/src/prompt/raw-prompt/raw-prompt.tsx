@@ -2,6 +2,9 @@ import { useState } from "preact/hooks";
 import { messageOf } from "../../api/http";
 import type { Services } from "../../api/services";
 import { useStore } from "../../store/use-store";
+import { Actions } from "../../ui/actions";
+import { Button } from "../../ui/button";
+import { Card } from "../../ui/card";
 import { TextField } from "../../ui/field";
 import { AnswerView, SnippetButtons } from "../answer/answer-view";
 import { RAW_PROMPT_PATH, type RawPromptSession } from "./raw-prompt-session";
@@ -29,8 +32,9 @@ export function RawPrompt({
   };
 
   return (
-    <form
-      class="card raw"
+    <Card
+      tag="form"
+      stacked
       onSubmit={(event) => {
         event.preventDefault();
         run();
@@ -45,17 +49,17 @@ export function RawPrompt({
         hint="No template is applied; special tokens in the text are parsed."
         error={problem}
       />
-      <div class="actions">
+      <Actions>
         {isRunning ? (
-          <button type="button" class="button primary" onClick={() => shown.stop.abort()}>
+          <Button look="primary" onClick={() => shown.stop.abort()}>
             Stop
-          </button>
+          </Button>
         ) : (
-          <button type="submit" class="button primary" disabled={typed === ""}>
+          <Button type="submit" look="primary" disabled={typed === ""}>
             Continue it
-          </button>
+          </Button>
         )}
-      </div>
+      </Actions>
       {shown !== null && (
         <AnswerView
           answer={shown.answer}
@@ -64,6 +68,6 @@ export function RawPrompt({
           }
         />
       )}
-    </form>
+    </Card>
   );
 }

@@ -1,6 +1,8 @@
 import type { Store } from "../../store/store";
 import { useStore } from "../../store/use-store";
-import { SelectField, Switch, TextField } from "../../ui/field";
+import { SelectField, TextField } from "../../ui/field";
+import { Switch } from "../../ui/switch";
+import { Hint } from "../../ui/text";
 import {
   numberProblem,
   SAMPLING,
@@ -8,6 +10,7 @@ import {
   type Settings,
   toolsProblem,
 } from "./settings";
+import * as styles from "./settings-form.module.css";
 
 const TOOLS_EXAMPLE = `[{"type": "function", "function": {"name": "weather", …}}]`;
 
@@ -17,7 +20,7 @@ export function SettingsForm({ settings, isChat }: { settings: Store<Settings>; 
   const changeSampling = (name: SamplingName, typed: string) =>
     change({ sampling: { ...chosen.sampling, [name]: typed } });
   return (
-    <div class="settings">
+    <div class={styles.settings}>
       {isChat && (
         <>
           <TextField
@@ -43,8 +46,8 @@ export function SettingsForm({ settings, isChat }: { settings: Store<Settings>; 
       />
       <details>
         <summary>Sampling</summary>
-        <p class="hint">Empty: as set on the Model page.</p>
-        <div class="sampling-grid">
+        <Hint>Empty: as set on the Model page.</Hint>
+        <div class={styles.sampling}>
           {SAMPLING.map(([name, label]) => (
             <TextField
               key={name}

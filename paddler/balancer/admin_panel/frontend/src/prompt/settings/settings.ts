@@ -5,12 +5,14 @@ import type { ContinueFromRawPrompt, Grammar, Sampling, Tool } from "../../api/m
 import type { BrowserStorage } from "../../store/browser-storage";
 import type { Store } from "../../store/store";
 
+const GRAMMAR_KINDS = ["none", "json_schema", "gbnf"] as const;
+
 export interface Settings {
   systemPrompt: string;
   enableThinking: boolean;
   maxTokens: string;
   tools: string;
-  grammarKind: "none" | "gbnf" | "json_schema";
+  grammarKind: (typeof GRAMMAR_KINDS)[number];
   grammar: string;
   grammarRoot: string;
   stop: string;
@@ -61,8 +63,10 @@ export function openSettings(storage: BrowserStorage): Store<Settings> {
 /** Settings of a panel that had other ones: those that fit are taken. */
 function repaired(found: unknown): Settings {
   const { sampling, ...others } = (found ?? {}) as Partial<Settings>;
+  const { grammarKind, ...taken } = fitting(others, DEFAULT_SETTINGS);
   return {
-    ...fitting(others, DEFAULT_SETTINGS),
+    ...taken,
+    grammarKind: GRAMMAR_KINDS.includes(grammarKind) ? grammarKind : "none",
     sampling: fitting(sampling ?? {}, DEFAULT_SETTINGS.sampling),
   };
 }
