@@ -23,7 +23,7 @@ ROOMS: Mapping[str, set[str]] = {
     # The pages, which know nothing of each other.
     "dashboard": {"fleet", "api", "ui", "store"},
     "model": {"fleet", "api", "ui", "store"},
-    "prompt": {"api", "ui", "store"},
+    "prompt": {"fleet", "api", "ui", "store"},
     # What several pages show of agents.
     "fleet": {"api", "ui"},
     # Controls and texts, which know no message.

@@ -7,6 +7,8 @@ export default mergeConfig(
     test: {
       include: ["tests/**/*.test.{ts,tsx}"],
       setupFiles: ["tests/support/cleanup.ts"],
+      // No module keeps anything of its own, so test files share what they import.
+      isolate: false,
       restoreMocks: true,
       unstubGlobals: true,
     },
