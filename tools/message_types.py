@@ -1,4 +1,4 @@
-"""Writes `src/api/messages.ts`: what the panel reads and sends, from the structs that say so.
+"""Writes the admin panel's `api/messages.ts` from the structs of what it reads and sends.
 
 `make frontend-types` writes it; a test fails where it is no longer what this
 would write. JSON Schema is not between the two, as it describes what may be
@@ -58,7 +58,8 @@ from paddler.messages.state import (
 )
 from paddler.messages.templates import TemplateCheck, TemplateSource
 
-TARGET = Path(__file__).with_name("src") / "api" / "messages.ts"
+FRONTEND = Path("paddler") / "balancer" / "admin_panel" / "frontend"
+TARGET = Path(__file__).resolve().parents[1] / FRONTEND / "src" / "api" / "messages.ts"
 WIDTH = 100
 
 ANSWERS: Sequence[type] = (
