@@ -112,6 +112,7 @@ class Declarations:
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
         self._unions = [(type_info(union), name) for name, union in UNIONS.items()]
+        self._structs: dict[str, type] = {}
         self._is_answer = False
 
     def add(self, messages: Sequence[type], *, is_answer: bool) -> None:
@@ -123,7 +124,8 @@ class Declarations:
                 all the same; else it may be left out.
 
         Raises:
-            Unwritable: A field's type is none of those known here.
+            Unwritable: A field's type is none of those known here, or two
+                structs have one name.
         """
         self._is_answer = is_answer
         for message in messages:
@@ -192,6 +194,8 @@ class Declarations:
 
     def _struct(self, found: StructType) -> str:
         name = found.cls.__name__
+        if self._structs.setdefault(name, found.cls) is not found.cls:
+            raise Unwritable(f"two structs are called {name}")
         if name in self.texts:
             return name
         self.texts[name] = ""
@@ -260,7 +264,7 @@ def _limits(annotation: object) -> dict[str, object]:
             return {"kind": "switch"}
         case LiteralType():
             return {"kind": "choice", "choices": list(typing.get_args(annotation))}
-        case IntType() | FloatType():
+        case IntType() | FloatType() if found.lt is None and found.multiple_of is None:
             kind = "integer" if isinstance(found, IntType) else "number"
             limits = {"min": found.ge, "above": found.gt, "max": found.le}
             known = {limit: value for limit, value in limits.items() if value is not None}

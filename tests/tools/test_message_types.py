@@ -70,3 +70,11 @@ def test_one_of_several_fields_is_a_union() -> None:
 def test_what_nobody_taught_it_is_refused_rather_than_guessed() -> None:
     with pytest.raises(Unwritable, match="DateTimeType"):
         declared(Dated, is_answer=True)
+
+
+def test_two_structs_of_one_name_are_not_taken_for_one_another() -> None:
+    other = msgspec.defstruct("Part", [("size", int)], namespace={"__doc__": "Another part."})
+    declarations = Declarations()
+    declarations.add([Part], is_answer=True)
+    with pytest.raises(Unwritable, match="two structs are called Part"):
+        declarations.add([other], is_answer=True)
