@@ -94,7 +94,7 @@ $(FRONTEND)/node_modules/.package-lock.json: $(FRONTEND)/package.json $(FRONTEND
 
 # What the panel reads and sends, in TypeScript, from the structs in paddler/messages.
 frontend-types: $(VENV)/.installed-dev
-	$(BIN)/python -m tools.message_types
+	PYTHONPATH=native $(BIN)/python -m build_support.panel_types
 
 frontend-%: $(FRONTEND_TOOLS)
 	$(if $(FRONTEND_TOOLS),npm --prefix $(FRONTEND) run --silent $*,@echo "$@ is left out: install npm (Node.js 20.19 or newer)")
@@ -124,4 +124,4 @@ bench: setup
 
 clean:
 	rm -rf $(VENV) dist paddler/engine/_native*.so paddler/balancer/admin_panel/assets
-	find paddler native tests benchmarks tools -name __pycache__ -prune -exec rm -rf {} +
+	find paddler native tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

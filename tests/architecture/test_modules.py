@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.message_types import TARGET
+from build_support.panel_types import TARGET
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_LINES = 400
@@ -28,7 +28,7 @@ def modules(*folders: str, suffixes: tuple[str, ...] = (".py",)) -> list[Path]:
     )
 
 
-PYTHON = [Path("build.py"), *modules("paddler", "native", "tests", "benchmarks", "tools")]
+PYTHON = [Path("build.py"), *modules("paddler", "native", "tests", "benchmarks")]
 NATIVE = modules("native", "tests/native", suffixes=(".cpp", ".h"))
 FRONTEND = modules("paddler/balancer/admin_panel/frontend", suffixes=(".ts", ".tsx", ".css"))
 WRITTEN = [*PYTHON, *NATIVE, *FRONTEND]

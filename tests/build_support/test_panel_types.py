@@ -8,13 +8,13 @@ import msgspec
 import pytest
 from msgspec import UNSET, UnsetType
 
-from paddler.messages.one_of import OneOf
-from tools.message_types import (
+from build_support.panel_types import (
     TARGET,
     Declarations,
     Unwritable,
     message_types,
 )
+from paddler.messages.one_of import OneOf
 
 
 class Part(msgspec.Struct):

@@ -59,7 +59,7 @@ from paddler.messages.state import (
 from paddler.messages.templates import TemplateCheck, TemplateSource
 
 FRONTEND = Path("paddler") / "balancer" / "admin_panel" / "frontend"
-TARGET = Path(__file__).resolve().parents[1] / FRONTEND / "src" / "api" / "messages.ts"
+TARGET = Path(__file__).resolve().parents[2] / FRONTEND / "src" / "api" / "messages.ts"
 WIDTH = 100
 
 ANSWERS: Sequence[type] = (
