@@ -37,6 +37,7 @@ from paddler.messages.embeddings import (
     GenerateEmbeddingBatch,
 )
 from paddler.messages.link import Embed, EmbeddingEvents
+from paddler.messages.state import PoolingType
 
 
 def chunk_sizes(n_documents: int, n_agents: int, largest: int) -> list[int]:
@@ -125,7 +126,7 @@ class ChunkProgress(Progress):
         super().__init__(batch.request_id)
         self._batch = batch
         self._pending = dict(enumerate(documents))
-        self._pooling_type = "Unspecified"
+        self._pooling_type: PoolingType = "Unspecified"
 
     @property
     @override
