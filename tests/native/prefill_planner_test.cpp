@@ -1,5 +1,5 @@
 // The planner keeps its budget, serves short prompts first and starves nobody.
-#include "prefill_planner.h"
+#include "engine/prefill_planner.h"
 
 #include "check.h"
 

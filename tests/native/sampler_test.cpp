@@ -1,9 +1,9 @@
 // Our one-pass sampler against llama.cpp's own chain on the same logits and
 // seed. Takes a model file, for its vocabulary.
-#include "sampler.h"
+#include "sampling/sampler.h"
 
 #include "check.h"
-#include "errors.h"
+#include "platform/errors.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,6 +1,6 @@
 // Properties of the text pipeline: however a text is cut into pieces, the same
 // comes out, nothing is lost but stops and silent markers, and all is UTF-8.
-#include "text_pipeline.h"
+#include "sampling/text_pipeline.h"
 
 #include "check.h"
 
