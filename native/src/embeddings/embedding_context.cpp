@@ -130,7 +130,7 @@ EmbeddingContext::EmbeddingContext(const pdl_model &model, const pdl_embedder_pa
                       "llama.cpp cannot make a context for embeddings with these parameters");
     }
     threads_->attach(context_.get());
-    batch_ = std::make_unique<OwnedBatch>(max_tokens_);
+    batch_ = std::make_unique<Batch>(max_tokens_);
 }
 
 std::vector<DocumentRows>
@@ -161,18 +161,13 @@ size_t EmbeddingContext::next_piece(int32_t at_most) {
 void EmbeddingContext::run(const std::vector<Item> &items, bool output) {
     const Compute::Turn turn(compute_);
     const auto started = std::chrono::steady_clock::now();
-    llama_batch &native = batch_->native;
-    native.n_tokens = static_cast<int32_t>(items.size());
-    for (size_t i = 0; i < items.size(); i++) {
-        native.token[i] = items[i].token;
-        native.pos[i] = items[i].position;
-        native.n_seq_id[i] = 1;
-        native.seq_id[i][0] = items[i].sequence;
-        native.logits[i] = output ? 1 : 0;
+    batch_->clear();
+    for (const auto &item : items) {
+        batch_->add(item.token, item.position, item.sequence, output);
     }
     llama_set_embeddings(context_.get(), output);
-    const int32_t result =
-        encodes_ ? llama_encode(context_.get(), native) : llama_decode(context_.get(), native);
+    const int32_t result = encodes_ ? llama_encode(context_.get(), batch_->native())
+                                    : llama_decode(context_.get(), batch_->native());
     if (result == 2 || (result != 0 && aborted_.load())) {
         throw Failure(PDL_CANCELLED, "cancelled");
     }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "model/compute.h"
+#include "model/context.h"
 #include "llama.h"
 #include "paddler_embeddings.h"
 
@@ -61,21 +62,10 @@ private:
         const std::vector<const std::vector<int32_t> *> &documents);
     DocumentRows pooled_row(int32_t sequence) const;
 
-    struct FreeContext {
-        void operator()(llama_context *context) const { llama_free(context); }
-    };
-    struct OwnedBatch {
-        explicit OwnedBatch(int32_t n_tokens) : native(llama_batch_init(n_tokens, 0, 1)) {}
-        ~OwnedBatch() { llama_batch_free(native); }
-        OwnedBatch(const OwnedBatch &) = delete;
-        OwnedBatch &operator=(const OwnedBatch &) = delete;
-        llama_batch native;
-    };
-
     Compute &compute_;
     std::shared_ptr<ThreadPool> threads_;
-    std::unique_ptr<llama_context, FreeContext> context_;
-    std::unique_ptr<OwnedBatch> batch_;
+    ContextPointer context_;
+    std::unique_ptr<Batch> batch_;
     std::atomic<bool> aborted_{false};
     bool encodes_ = false; // llama_encode instead of llama_decode
     bool causal_ = false;

@@ -4,15 +4,6 @@
 
 namespace paddler {
 
-void Batch::add(llama_token token, llama_pos position, llama_seq_id seq, bool output) {
-    const int32_t i = native_.n_tokens++;
-    native_.token[i] = token;
-    native_.pos[i] = position;
-    native_.n_seq_id[i] = 1;
-    native_.seq_id[i][0] = seq;
-    native_.logits[i] = output ? 1 : 0;
-}
-
 void DecodeBatch::clear() {
     tokens_.clear();
     parts_.clear();

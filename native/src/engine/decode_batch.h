@@ -1,29 +1,13 @@
 // What one llama_decode computes, and for which slots.
 #pragma once
 
-#include "llama.h"
+#include "model/context.h"
 #include "slots/slot.h"
 
 #include <cstdint>
 #include <vector>
 
 namespace paddler {
-
-class Batch {
-public:
-    explicit Batch(int32_t capacity) : native_(llama_batch_init(capacity, 0, 1)) {}
-    ~Batch() { llama_batch_free(native_); }
-    Batch(const Batch &) = delete;
-    Batch &operator=(const Batch &) = delete;
-
-    void clear() { native_.n_tokens = 0; }
-    int32_t size() const { return native_.n_tokens; }
-    void add(llama_token token, llama_pos position, llama_seq_id seq, bool output);
-    const llama_batch &native() const { return native_; }
-
-private:
-    llama_batch native_;
-};
 
 struct BatchPart {
     Slot *slot;

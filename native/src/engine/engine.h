@@ -5,6 +5,7 @@
 #pragma once
 
 #include "model/compute.h"
+#include "model/context.h"
 #include "engine/decode_batch.h"
 #include "engine/event_ring.h"
 #include "slots/kv_store.h"
@@ -25,11 +26,6 @@
 #include <vector>
 
 namespace paddler {
-
-struct ContextDeleter {
-    void operator()(llama_context *context) const { llama_free(context); }
-};
-using ContextPointer = std::unique_ptr<llama_context, ContextDeleter>;
 
 class Engine {
 public:
