@@ -18,7 +18,7 @@ struct BatchPart {
     int32_t output_index = -1; // of the logits, in the laid out batch
 };
 
-// At most one part per slot.
+// At most one part per slot. Decode thread only.
 class DecodeBatch {
 public:
     explicit DecodeBatch(int32_t capacity) : tokens_(capacity) {}

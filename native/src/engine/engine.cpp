@@ -1,177 +1,176 @@
 #include "engine/engine.h"
 
-#include "platform/assertions.h"
-#include "common.h"
+#include "engine/engine_params.h"
+#include "model/model.h"
+#include "platform/clock.h"
 #include "platform/errors.h"
-#include "platform/log_ring.h"
 
 #include <algorithm>
-#include <unistd.h>
+#include <exception>
+#include <iterator>
+#include <memory>
+#include <utility>
 
 namespace paddler {
 
 namespace {
 
 constexpr size_t ring_capacity = 65536;
-constexpr int32_t default_ubatch = 512;
 
-const pdl_engine_params &checked(const pdl_model &model, const pdl_engine_params &params) {
-    const auto require = [](bool condition, const char *what) {
-        if (!condition) {
-            throw Failure(PDL_INVALID_ARGUMENT, what);
-        }
-    };
-    require(params.n_slots >= 1 && params.n_slots <= static_cast<int32_t>(llama_max_parallel_sequences()),
-            "the number of slots must be between 1 and llama.cpp's limit of parallel sequences (256)");
-    require(params.n_ctx_slot >= 1, "context_size must be at least 1");
-    require(params.n_batch >= 1, "n_batch must be at least 1");
-    require(params.n_ubatch >= 0, "n_ubatch must be 0 or more");
-    require(params.n_threads >= 0, "n_threads must be 0 or more");
-    require(params.prefill_budget_ms >= 1, "prefill_budget_ms must be at least 1");
-    require(params.prefix_wait_ms >= 0, "prefix_wait_ms must not be negative");
-    require(params.type_k >= 0 && params.type_k < GGML_TYPE_COUNT && params.type_v >= 0 &&
-                params.type_v < GGML_TYPE_COUNT,
-            "unknown KV cache type");
-    require(static_cast<int64_t>(params.n_slots) * params.n_ctx_slot <= INT32_MAX,
-            "slots times context_size is more than llama.cpp can count");
-    pdl_model_info info;
-    pdl_model_get_info(&model, &info);
-    if (info.can_generate == 0) {
-        throw Failure(PDL_UNSUPPORTED, "this model cannot generate text: it is made for embeddings, or has no decoder");
+std::vector<Slot> make_slots(int32_t n_slots) {
+    std::vector<Slot> slots(static_cast<size_t>(n_slots));
+    for (size_t i = 0; i < slots.size(); i++) {
+        slots[i].seq = static_cast<llama_seq_id>(i);
     }
-    return params;
+    return slots;
 }
 
-// What the KV cache needs at most; llama.cpp and the kernel find out too late.
-void check_memory(const llama_model *model, const pdl_engine_params &params, bool on_cpu) {
-    const int32_t n_head = std::max(llama_model_n_head(model), 1);
-    const double row = static_cast<double>(llama_model_n_embd(model)) / n_head *
-                       std::max(llama_model_n_head_kv(model), 0);
-    const auto bytes_per_element = [](int32_t type) {
-        const auto ggml = static_cast<ggml_type>(type);
-        const auto block = ggml_blck_size(ggml);
-        return block > 0 ? static_cast<double>(ggml_type_size(ggml)) / static_cast<double>(block) : 0.0;
-    };
-    const int32_t n_swa = llama_model_n_swa(model);
-    // With a sliding window most layers hold only the window; a quarter of the
-    // layers at full length is a safe lower bound.
-    const double layers = llama_model_n_layer(model) * (n_swa > 0 ? 0.15 : 1.0);
-    const double needed = llama_model_is_recurrent(model)
-                              ? 0.0
-                              : layers * row * params.n_slots * params.n_ctx_slot *
-                                    (bytes_per_element(params.type_k) + bytes_per_element(params.type_v));
-    const double installed = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
-    if (on_cpu && needed > installed) {
-        throw Failure(PDL_OUT_OF_MEMORY, "the KV cache of " + std::to_string(params.n_slots) + " slots of " +
-                                             std::to_string(params.n_ctx_slot) + " tokens needs about " +
-                                             std::to_string(static_cast<int64_t>(needed / (1024.0 * 1024.0))) +
-                                             " MiB, but the machine has " +
-                                             std::to_string(static_cast<int64_t>(installed / (1024.0 * 1024.0))));
+pdl_slot_state state_of(const Slot &slot) {
+    if (slot.is_free()) {
+        return PDL_SLOT_FREE;
     }
-}
-
-ContextPointer make_context(const pdl_model &model, const pdl_engine_params &params) {
-    check_memory(model.model, params, true);
-    llama_context_params native = llama_context_default_params();
-    native.n_ctx = static_cast<uint32_t>(params.n_slots) * static_cast<uint32_t>(params.n_ctx_slot);
-    // A batch must hold one token of every slot.
-    native.n_batch = static_cast<uint32_t>(std::max(params.n_batch, params.n_slots));
-    native.n_ubatch = static_cast<uint32_t>(params.n_ubatch > 0 ? params.n_ubatch : default_ubatch);
-    native.n_ubatch = std::min(native.n_ubatch, native.n_batch);
-    native.n_seq_max = static_cast<uint32_t>(params.n_slots);
-    native.n_outputs_max = native.n_seq_max;
-    native.n_threads = native.n_threads_batch = resolve_threads(params.n_threads);
-    native.type_k = static_cast<ggml_type>(params.type_k);
-    native.type_v = static_cast<ggml_type>(params.type_v);
-    native.kv_unified = false;
-    native.swa_full = false;
-    native.no_perf = true;
-    LogCapture reasons;
-    const AssertionsThrow assertions;
-    ContextPointer context(llama_init_from_model(model.model, native));
-    if (!context) {
-        const std::string reason = reasons.text();
-        throw Failure(PDL_INVALID_ARGUMENT, "llama.cpp cannot make a context with these parameters" +
-                                                (reason.empty() ? std::string() : ": " + reason));
-    }
-    return context;
-}
-
-// Touches all weights once, so that the first request does not wait for the disk.
-void warm_up(llama_context *context, const llama_vocab *vocab) {
-    const llama_token bos = llama_vocab_bos(vocab);
-    Batch batch(1);
-    batch.add(bos == LLAMA_TOKEN_NULL ? 0 : bos, 0, 0, true);
-    llama_decode(context, batch.native());
-    llama_synchronize(context);
-    llama_memory_clear(llama_get_memory(context), false);
+    return slot.is_decoding() ? PDL_SLOT_DECODE : PDL_SLOT_PREFILL;
 }
 
 } // namespace
 
 Engine::Engine(const pdl_model &model, const pdl_engine_params &params)
-    : model_(model), params_(checked(model, params)), threads_(model.compute.threads(params.n_threads)),
-      context_(make_context(model, params)), n_ctx_slot_(static_cast<int32_t>(llama_n_ctx_seq(context_.get()))),
-      limits_{static_cast<int32_t>(llama_n_batch(context_.get())), static_cast<int32_t>(llama_n_ubatch(context_.get()))},
-      n_vocab_(llama_vocab_n_tokens(model.vocab)), events_(ring_capacity),
-      store_(context_.get(), params.n_checkpoints), prompt_cache_(params.prompt_cache_bytes),
-      placer_(store_, prompt_cache_, params.reuse_cache != 0, params.prefix_wait_ms),
-      planner_(params.prefill_budget_ms, static_cast<int32_t>(llama_n_batch(context_.get()))),
-      slots_(static_cast<size_t>(params.n_slots)), prompts_(limits_.n_batch), outputs_(limits_.n_batch),
-      arrivals_(slots_.size()), behind_(slots_.size()), slot_infos_(slots_.size()) {
-    // llama.cpp may round a slot's context up; what was asked for is the limit.
-    n_ctx_slot_ = std::min(n_ctx_slot_, params.n_ctx_slot);
-    threads_->attach(context_.get());
-    warm_up(context_.get(), model.vocab);
-    llama_set_abort_callback(context_.get(), should_abort, this);
-    for (size_t i = 0; i < slots_.size(); i++) {
-        slots_[i].seq = static_cast<llama_seq_id>(i);
-    }
-    thread_ = std::thread([this] { run(); });
-}
+    : model_(model), ring_(ring_capacity), runner_(model, checked(model, params), mailbox_.abort()),
+      store_(runner_.context(), params.n_checkpoints), prompt_cache_(params.prompt_cache_bytes),
+      slots_(make_slots(params.n_slots)), events_(ring_),
+      queue_(Placer(store_, prompt_cache_, params.reuse_cache != 0, params.prefix_wait_ms)),
+      plan_(store_, runner_.n_ctx_slot(), runner_.limits().n_batch, params.prefill_budget_ms),
+      postprocessor_(runner_, model.vocab, store_, events_), slot_infos_(slots_.size()),
+      thread_([this] { run(); }) {}
 
 Engine::~Engine() {
-    {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        closing_ = true;
-    }
-    abort_ = true;
-    events_.release();
-    commands_.notify_one();
+    mailbox_.close();
+    ring_.release();
     thread_.join();
 }
 
-bool Engine::should_abort(void *self) {
-    return static_cast<Engine *>(self)->abort_;
-}
-
-void Engine::submit(const pdl_request &source) {
-    auto request = copy_request(source, model_, n_ctx_slot_, limits_);
-    {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        if (closing_) {
-            throw Failure(PDL_CLOSED, "the engine is closing");
-        }
-        submitted_.push_back(std::move(request));
-    }
-    commands_.notify_one();
+void Engine::submit(const pdl_request &request) {
+    mailbox_.submit(copy_request(request, model_, runner_.n_ctx_slot(), runner_.limits()));
 }
 
 void Engine::cancel(uint64_t id) {
-    {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        cancelled_.push_back(id);
-        if (prefilling_alone_ == id) {
-            abort_ = true;
+    mailbox_.cancel(id);
+}
+
+void Engine::run() noexcept {
+    while (mailbox_.wait(is_busy())) {
+        try {
+            step();
+        } catch (const std::exception &exception) {
+            postprocessor_.abandon(slots_, exception);
+        }
+        ring_.publish();
+        ring_.wait_for_room();
+    }
+}
+
+bool Engine::is_busy() const {
+    return queue_.size() > 0 ||
+           std::any_of(slots_.begin(), slots_.end(), [](const Slot &slot) { return !slot.is_free(); });
+}
+
+void Engine::step() {
+    take_commands();
+    for (const auto &admission : queue_.admit(slots_)) {
+        postprocessor_.started(admission);
+    }
+    decode_next_image();
+    plan_.form(slots_);
+    decode_batches();
+    publish_stats();
+}
+
+void Engine::take_commands() {
+    Commands commands = mailbox_.take();
+    queue_.add(std::move(commands.submitted));
+    for (const uint64_t id : commands.cancelled) {
+        if (const auto waiting = queue_.remove(id)) {
+            events_.cancelled(*waiting);
+        }
+        for (auto &slot : slots_) {
+            if (!slot.is_free() && slot.generation->request->id == id) {
+                postprocessor_.end(slot, {PDL_END_CANCELLED});
+            }
         }
     }
-    commands_.notify_one();
+}
+
+void Engine::decode_next_image() {
+    Slot *slot = StepPlan::next_image(slots_);
+    if (slot == nullptr) {
+        return;
+    }
+    const PlacedImage &image = *slot->image_to_decode();
+    const int32_t code = runner_.decode_image(*slot, image);
+    if (code != decode_done) {
+        postprocessor_.image_failed(*slot, code);
+        return;
+    }
+    postprocessor_.image_computed(*slot, image);
+    n_steps_++;
+}
+
+void Engine::decode_batches() {
+    if (plan_.empty()) {
+        return;
+    }
+    if (const auto id = plan_.lone_request()) {
+        mailbox_.let_abort(*id);
+    }
+    const Compute::Turn turn = runner_.turn();
+    const auto started = Clock::now();
+    if (!decode(plan_.prompts())) {
+        return; // the outputs are formed anew: nothing of them is lost
+    }
+    postprocessor_.computed(plan_.prompts());
+    if (!decode(plan_.outputs())) {
+        return;
+    }
+    plan_.observe(milliseconds(Clock::now() - started));
+    n_steps_++;
+    postprocessor_.computed(plan_.outputs());
+}
+
+bool Engine::decode(DecodeBatch &batch) {
+    const int32_t code = batch.empty() ? decode_done : runner_.decode(batch);
+    if (code != decode_done) {
+        postprocessor_.failed(batch, code);
+    }
+    return code == decode_done;
+}
+
+void Engine::publish_stats() {
+    const EventCounts &counts = events_.counts();
+    pdl_engine_stats stats{};
+    stats.n_queued = queue_.size();
+    stats.n_running = static_cast<int32_t>(
+        std::count_if(slots_.begin(), slots_.end(), [](const Slot &slot) { return !slot.is_free(); }));
+    stats.n_prompt_tokens = counts.n_prompt_tokens;
+    stats.n_cached_tokens = counts.n_cached_tokens;
+    stats.n_generated_tokens = counts.n_generated_tokens;
+    stats.n_steps = n_steps_;
+    std::copy(std::begin(counts.n_hits), std::end(counts.n_hits), stats.n_hits);
+    stats.n_evictions = prompt_cache_.n_evictions();
+    stats.prompt_cache_bytes = prompt_cache_.n_bytes();
+    stats.prefill_tokens_per_s = static_cast<float>(plan_.prefill_tokens_per_s());
+
+    const std::lock_guard<std::mutex> lock(stats_mutex_);
+    stats_ = stats;
+    for (size_t i = 0; i < slots_.size(); i++) {
+        slot_infos_[i] = {state_of(slots_[i]), slots_[i].n_held(), slots_[i].state.owner};
+    }
 }
 
 void Engine::get_stats(pdl_engine_stats &stats, pdl_slot_info *slots) const {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    stats = stats_published_;
-    stats.n_queued += static_cast<int32_t>(submitted_.size());
+    const int32_t n_submitted = mailbox_.n_submitted();
+    const std::lock_guard<std::mutex> lock(stats_mutex_);
+    stats = stats_;
+    stats.n_queued += n_submitted;
     if (slots != nullptr) {
         std::copy(slot_infos_.begin(), slot_infos_.end(), slots);
     }

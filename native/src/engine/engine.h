@@ -1,26 +1,25 @@
 // The continuous-batching engine: one context, n slots, one thread.
 //
-// submit, cancel, drain, stats and close come from other threads; everything
-// else runs on the decode thread, which alone touches the context.
+// Owns the decode thread and the order of a step: take commands, admit, plan,
+// run, postprocess, publish. submit, cancel, get_stats, events().drain and the
+// destructor are for other threads; everything else happens on the decode
+// thread, which alone touches the context.
 #pragma once
 
-#include "model/compute.h"
-#include "model/context.h"
-#include "engine/decode_batch.h"
+#include "engine/admission_queue.h"
 #include "engine/event_ring.h"
+#include "engine/event_writer.h"
+#include "engine/mailbox.h"
+#include "engine/model_runner.h"
+#include "engine/postprocessor.h"
+#include "engine/step_plan.h"
 #include "slots/kv_store.h"
-#include "model/model.h"
-#include "paddler_engine.h"
-#include "slots/placement.h"
-#include "engine/prefill_planner.h"
 #include "slots/prompt_cache.h"
-#include "slots/request.h"
 #include "slots/slot.h"
 
-#include <atomic>
-#include <condition_variable>
-#include <deque>
-#include <memory>
+#include "paddler_engine.h"
+
+#include <cstdint>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -36,89 +35,42 @@ public:
     Engine(const Engine &) = delete;
     Engine &operator=(const Engine &) = delete;
 
+    // Throws Failure, as copy_request does, and PDL_CLOSED.
     void submit(const pdl_request &request);
     void cancel(uint64_t id);
-    EventRing &events() { return events_; }
-    int32_t context_tokens() const { return n_ctx_slot_; }
+    EventRing &events() { return ring_; }
+    int32_t context_tokens() const { return runner_.n_ctx_slot(); }
+    // slots: null, or [n_slots].
     void get_stats(pdl_engine_stats &stats, pdl_slot_info *slots) const;
 
 private:
-    // Requests that wait for what a slot prefills.
-    struct Behind {
-        int32_t n_requests = 0;
-        int32_t n_tokens = INT32_MAX; // until the first can go on
-    };
-
-    static bool should_abort(void *self);
-
     void run() noexcept;
-    bool wait_for_work(); // false: closing
-    void end_all(const std::exception &exception);
-    void take_commands();
-    void end_cancelled();
-    void start_waiting();
-    void start(std::unique_ptr<Request> request);
-    void emit_started(const Slot &slot, const Placement &placement);
-    void replay(Slot &slot);
-    int32_t advance(Generation &generation, llama_token token, std::vector<TextSegment> &segments,
-                    std::string &raw) const;
-    void decode_next_image();
-    void fill_batches();
-    BatchPart prompt_part(Slot &slot, int32_t n_tokens);
-    void add_prompt_part(Slot &slot, int32_t n_tokens, bool alone);
-    void bridge_gaps();
-    bool can_bridge(const Slot &slot, int32_t most_held) const;
-    void bridge(Slot &slot);
     void step();
+    bool is_busy() const;
+    void take_commands();
+    void decode_next_image();
+    void decode_batches();
     bool decode(DecodeBatch &batch); // false: it failed, and was dealt with
-    void after_failed_decode(const DecodeBatch &batch, int32_t code);
-    void after_decode(const BatchPart &part);
-    void drop(Slot &slot);
-    void sample(Slot &slot, int32_t output_index);
-    void take_token(Slot &slot, const Choice &choice);
-    void emit(const Slot &slot, std::vector<TextSegment> &segments, llama_token token, int32_t token_class,
-              const std::vector<pdl_logprob> &logprobs, std::string_view raw = {});
-    void end(Slot &slot, pdl_end_reason reason, pdl_status status = PDL_OK, const std::string &message = "");
-    void end_waiting(const Request &request);
-    void report_dropped(const std::vector<uint64_t> &owners);
     void publish_stats();
-    std::string piece(llama_token token, const Request &request) const;
 
     const pdl_model &model_;
-    pdl_engine_params params_;
-    std::shared_ptr<ThreadPool> threads_;
-    ContextPointer context_;
-    int32_t n_ctx_slot_;
-    BatchLimits limits_;
-    int32_t n_vocab_;
-    EventRing events_;
+    Mailbox mailbox_;
+    EventRing ring_;
+    ModelRunner runner_;
     KvStore store_;
     PromptCache prompt_cache_;
-    Placer placer_;
-    PrefillPlanner planner_;
     std::vector<Slot> slots_;
-    // A step computes prompts_, then outputs_: one token of every decoding slot
-    // and the last token of every prompt that ends.
-    DecodeBatch prompts_;
-    DecodeBatch outputs_;
-    std::deque<std::unique_ptr<Request>> waiting_; // decode thread only
-    uint64_t n_started_ = 0;
-    uint64_t n_ended_ = 0;
-    pdl_engine_stats stats_{}; // decode thread only
-    std::vector<uint64_t> arrivals_; // by slot: order of starting
-    std::vector<Behind> behind_;     // by slot
+    EventWriter events_;
+    AdmissionQueue queue_;
+    StepPlan plan_;
+    Postprocessor postprocessor_;
+    int64_t n_steps_ = 0;
 
-    mutable std::mutex mutex_; // guards what follows
-    std::condition_variable commands_;
-    std::deque<std::unique_ptr<Request>> submitted_;
-    std::vector<uint64_t> cancelled_;
-    bool closing_ = false;
-    pdl_engine_stats stats_published_{};
+    mutable std::mutex stats_mutex_; // guards what follows
+    pdl_engine_stats stats_{};
     std::vector<pdl_slot_info> slot_infos_;
 
-    std::atomic<bool> abort_{false};
-    std::atomic<uint64_t> prefilling_alone_{0}; // id, while a batch holds only that request's prompt
-    std::thread thread_;
+    std::thread thread_; // last: the rest exists when it starts
 };
 
 } // namespace paddler

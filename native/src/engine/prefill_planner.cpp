@@ -49,7 +49,11 @@ double PrefillPlanner::decode_ms(int32_t n_decoding) const {
             nearest = n;
         }
     }
-    return nearest == 0 ? 0.0 : decode_ms_[nearest] * std::pow(static_cast<double>(wanted) / nearest, batch_exponent);
+    if (nearest == 0) {
+        return 0.0;
+    }
+    const double times = static_cast<double>(wanted) / static_cast<double>(nearest);
+    return decode_ms_[nearest] * std::pow(times, batch_exponent);
 }
 
 double PrefillPlanner::available_ms(int32_t n_decoding, const std::vector<PrefillDemand> &demands) const {

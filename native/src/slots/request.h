@@ -4,10 +4,10 @@
 #include "llama.h"
 #include "images/media_prompt.h"
 #include "paddler_engine.h"
+#include "platform/clock.h"
 #include "sampling/sampler.h"
 #include "sampling/text_pipeline.h"
 
-#include <chrono>
 #include <memory>
 #include <optional>
 #include <set>
@@ -15,12 +15,6 @@
 #include <vector>
 
 namespace paddler {
-
-using Clock = std::chrono::steady_clock;
-
-inline float milliseconds(Clock::duration duration) {
-    return std::chrono::duration<float, std::milli>(duration).count();
-}
 
 // A prompt being prefilled that begins like another, which waits for it.
 struct PrefixAhead {

@@ -1,8 +1,8 @@
-// What the next step computes: shares of prompts, one token of every decoding
-// slot, and what keeps those together.
-#include "engine/engine.h"
+#include "engine/step_plan.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 namespace paddler {
 
@@ -17,40 +17,63 @@ constexpr llama_token padding_token = 0; // any: nobody sees what comes of it
 
 } // namespace
 
-void Engine::fill_batches() {
+StepPlan::StepPlan(const KvStore &store, int32_t n_ctx_slot, int32_t n_batch, int32_t prefill_budget_ms)
+    : store_(store), n_ctx_slot_(n_ctx_slot), planner_(prefill_budget_ms, n_batch), prompts_(n_batch),
+      outputs_(n_batch) {}
+
+Slot *StepPlan::next_image(std::vector<Slot> &slots) {
+    Slot *next = nullptr;
+    for (auto &slot : slots) {
+        if (slot.image_to_decode() != nullptr &&
+            (next == nullptr || slot.generation->arrival < next->generation->arrival)) {
+            next = &slot;
+        }
+    }
+    return next;
+}
+
+void StepPlan::form(std::vector<Slot> &slots) {
     prompts_.clear();
     outputs_.clear();
+    lone_request_.reset();
     std::vector<PrefillDemand> demands;
-    for (auto &slot : slots_) {
-        if (slot.is_free()) {
-            continue;
-        }
-        if (slot.generation->decoding) {
+    for (auto &slot : slots) {
+        if (slot.is_decoding()) {
             outputs_.add({&slot, {slot.generation->next}, true});
         } else if (const int32_t n_left = slot.n_text_left(); n_left > 0) {
-            const auto i = static_cast<size_t>(slot.seq);
-            demands.push_back({slot.seq, n_left, slot.generation->n_to_prefill, arrivals_[i], behind_[i].n_requests,
-                               behind_[i].n_tokens});
+            const Generation &generation = *slot.generation;
+            demands.push_back({slot.seq, n_left, generation.n_to_prefill, generation.arrival,
+                               generation.behind.n_requests, generation.behind.n_tokens});
         }
     }
     const int32_t n_decoding = outputs_.n_tokens();
     const auto shares = planner_.plan(n_decoding, std::move(demands));
     const bool alone = n_decoding == 0 && shares.size() == 1;
     for (const auto &share : shares) {
-        add_prompt_part(slots_[static_cast<size_t>(share.slot)], share.n_tokens, alone);
+        add_prompt_part(slots[static_cast<size_t>(share.slot)], share.n_tokens, alone);
     }
-    bridge_gaps();
+    bridge_gaps(slots);
     if (alone) {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        prefilling_alone_ = prompts_.parts().front().slot->generation->request->id;
-        // A cancellation that came since the commands were taken.
-        abort_ = closing_ ||
-                 std::find(cancelled_.begin(), cancelled_.end(), prefilling_alone_.load()) != cancelled_.end();
+        lone_request_ = prompts_.parts().front().slot->generation->request->id;
+    }
+    count();
+}
+
+void StepPlan::count() {
+    n_decoding_ = 0;
+    n_prefill_ = prompts_.n_tokens();
+    for (const auto &part : outputs_.parts()) {
+        n_decoding_ += part.slot->is_decoding() ? 1 : 0;
+        n_prefill_ += part.slot->is_prefilling() ? 1 : 0;
     }
 }
 
+void StepPlan::observe(double elapsed_ms) {
+    planner_.observe(n_decoding_, n_prefill_, elapsed_ms);
+}
+
 // The next tokens of a prompt, up to the next place for a checkpoint.
-BatchPart Engine::prompt_part(Slot &slot, int32_t n_tokens) {
+BatchPart StepPlan::prompt_part(Slot &slot, int32_t n_tokens) const {
     const Request &request = *slot.generation->request;
     const int32_t n_held = slot.n_held();
     bool checkpoint_after = false;
@@ -74,7 +97,7 @@ BatchPart Engine::prompt_part(Slot &slot, int32_t n_tokens) {
 // the other, and logits are dear: each time all output weights are read. So the
 // last token of a prompt goes with the tokens of decoding slots, of which each
 // adds one.
-void Engine::add_prompt_part(Slot &slot, int32_t n_tokens, bool alone) {
+void StepPlan::add_prompt_part(Slot &slot, int32_t n_tokens, bool alone) {
     BatchPart part = prompt_part(slot, n_tokens);
     const bool completes = part.output;
     prompts_.add(std::move(part));
@@ -87,7 +110,7 @@ void Engine::add_prompt_part(Slot &slot, int32_t n_tokens, bool alone) {
 // the outputs (see DecodeBatch::sort), and each piece would read all weights
 // again. A row more costs far less: a prompt gives its next token, a free slot
 // one that is computed for nobody.
-void Engine::bridge_gaps() {
+void StepPlan::bridge_gaps(std::vector<Slot> &slots) {
     outputs_.sort();
     int32_t most_held = most_padded_tokens;
     for (const auto &part : outputs_.parts()) {
@@ -95,8 +118,8 @@ void Engine::bridge_gaps() {
     }
     std::vector<Slot *> bridges;
     for (size_t i = 1; i < outputs_.parts().size(); i++) {
-        const auto begin = slots_.begin() + outputs_.parts()[i - 1].slot->seq + 1;
-        const auto end = slots_.begin() + outputs_.parts()[i].slot->seq;
+        const auto begin = slots.begin() + outputs_.parts()[i - 1].slot->seq + 1;
+        const auto end = slots.begin() + outputs_.parts()[i].slot->seq;
         if (end - begin <= most_bridged &&
             std::all_of(begin, end, [&](const Slot &slot) { return can_bridge(slot, most_held); })) {
             std::transform(begin, end, std::back_inserter(bridges), [](Slot &slot) { return &slot; });
@@ -107,14 +130,14 @@ void Engine::bridge_gaps() {
     }
 }
 
-bool Engine::can_bridge(const Slot &slot, int32_t most_held) const {
+bool StepPlan::can_bridge(const Slot &slot, int32_t most_held) const {
     if (!slot.is_free()) {
         return slot.n_text_left() > 0;
     }
     return slot.n_held() <= most_held && slot.n_held() < n_ctx_slot_ && store_.can_pad(slot.state);
 }
 
-void Engine::bridge(Slot &slot) {
+void StepPlan::bridge(Slot &slot) {
     if (slot.is_free()) {
         outputs_.add({&slot, {padding_token}, false, false, true});
         return;
