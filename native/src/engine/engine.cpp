@@ -106,6 +106,7 @@ void Engine::decode_next_image() {
         return;
     }
     const PlacedImage &image = *slot->image_to_decode();
+    const Compute::Turn turn = runner_.turn();
     const int32_t code = runner_.decode_image(*slot, image);
     if (code != decode_done) {
         postprocessor_.image_failed(*slot, code);

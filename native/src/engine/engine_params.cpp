@@ -47,9 +47,13 @@ std::string in_mib(double bytes) {
     return std::to_string(static_cast<int64_t>(bytes / (1024.0 * 1024.0))) + " MiB";
 }
 
-// llama.cpp and the kernel find out too late.
-void check_memory(const llama_model *model, const pdl_engine_params &params) {
-    const double needed = kv_cache_bytes(model, params);
+// llama.cpp and the kernel find out too late. A GPU's memory is its driver's to
+// judge.
+void check_memory(const pdl_model &model, const pdl_engine_params &params) {
+    if (model.on_gpu) {
+        return;
+    }
+    const double needed = kv_cache_bytes(model.model, params);
     const double installed =
         static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
     if (needed > installed) {
@@ -80,7 +84,7 @@ const pdl_engine_params &checked(const pdl_model &model, const pdl_engine_params
     if (info.can_generate == 0) {
         throw Failure(PDL_UNSUPPORTED, "this model cannot generate text: it is made for embeddings, or has no decoder");
     }
-    check_memory(model.model, params);
+    check_memory(model, params);
     return params;
 }
 

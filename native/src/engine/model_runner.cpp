@@ -68,7 +68,10 @@ ModelRunner::ModelRunner(const pdl_model &model, const pdl_engine_params &params
       limits_{static_cast<int32_t>(llama_n_batch(context_.get())),
               static_cast<int32_t>(llama_n_ubatch(context_.get()))} {
     threads_->attach(context_.get());
-    warm_up(context_.get(), model.vocab);
+    {
+        const Compute::Turn turn(compute_);
+        warm_up(context_.get(), model.vocab);
+    }
     llama_set_abort_callback(context_.get(), is_set, const_cast<std::atomic<bool> *>(&abort_));
 }
 

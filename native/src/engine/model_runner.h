@@ -38,7 +38,7 @@ public:
     // Lays the batch out and computes it; the code of llama_decode. Within a turn.
     int32_t decode(DecodeBatch &batch);
 
-    // The image that comes next in the slot's prompt.
+    // The image that comes next in the slot's prompt. Within a turn.
     int32_t decode_image(const Slot &slot, const PlacedImage &image);
 
     // [n_vocab], of the batch computed last; null: llama.cpp has none.

@@ -140,6 +140,7 @@ int32_t pdl_model_load(const pdl_model_params *params, pdl_load *load, pdl_model
         loaded->vocab = llama_model_get_vocab(loaded->model);
         loaded->control_tokens = std::make_unique<paddler::ControlTokens>(loaded->vocab);
         loaded->path = params->path;
+        loaded->on_gpu = params->n_gpu_layers != 0 && llama_supports_gpu_offload();
         *model = loaded.release();
     });
 }

@@ -14,6 +14,7 @@ struct pdl_model {
     const llama_vocab *vocab = nullptr;
     std::unique_ptr<const paddler::ControlTokens> control_tokens;
     std::string path;
+    bool on_gpu = false; // the KV cache of layers on a GPU is there, too
     mutable paddler::Compute compute; // shared by the model's contexts
 
     ~pdl_model() {
