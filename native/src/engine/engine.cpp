@@ -107,7 +107,7 @@ void Engine::decode_next_image() {
     }
     const PlacedImage &image = *slot->image_to_decode();
     const Compute::Turn turn = runner_.turn();
-    const int32_t code = runner_.decode_image(*slot, image);
+    const int32_t code = runner_.decode_image(turn, *slot, image);
     if (code != decode_done) {
         postprocessor_.image_failed(*slot, code);
         return;
@@ -125,11 +125,11 @@ void Engine::decode_batches() {
     }
     const Compute::Turn turn = runner_.turn();
     const auto started = Clock::now();
-    if (!decode(plan_.prompts())) {
+    if (!decode(turn, plan_.prompts())) {
         return; // the outputs are formed anew: nothing of them is lost
     }
     postprocessor_.computed(plan_.prompts());
-    if (!decode(plan_.outputs())) {
+    if (!decode(turn, plan_.outputs())) {
         return;
     }
     plan_.observe(milliseconds(Clock::now() - started));
@@ -137,8 +137,8 @@ void Engine::decode_batches() {
     postprocessor_.computed(plan_.outputs());
 }
 
-bool Engine::decode(DecodeBatch &batch) {
-    const int32_t code = batch.empty() ? decode_done : runner_.decode(batch);
+bool Engine::decode(const Compute::Turn &turn, DecodeBatch &batch) {
+    const int32_t code = batch.empty() ? decode_done : runner_.decode(turn, batch);
     if (code != decode_done) {
         postprocessor_.failed(batch, code);
     }

@@ -50,7 +50,7 @@ private:
     void take_commands();
     void decode_next_image();
     void decode_batches();
-    bool decode(DecodeBatch &batch); // false: it failed, and was dealt with
+    bool decode(const Compute::Turn &turn, DecodeBatch &batch); // false: it failed, and was dealt with
     void publish_stats();
 
     const pdl_model &model_;

@@ -49,7 +49,7 @@ ContextPointer make_context(const pdl_model &model, const pdl_engine_params &par
 }
 
 // Touches all weights once, so that the first request does not wait for the disk.
-void warm_up(llama_context *context, const llama_vocab *vocab) {
+void warm_up(const Compute::Turn &, llama_context *context, const llama_vocab *vocab) {
     const llama_token bos = llama_vocab_bos(vocab);
     Batch batch(1);
     batch.add(bos == LLAMA_TOKEN_NULL ? 0 : bos, 0, 0, true);
@@ -68,14 +68,11 @@ ModelRunner::ModelRunner(const pdl_model &model, const pdl_engine_params &params
       limits_{static_cast<int32_t>(llama_n_batch(context_.get())),
               static_cast<int32_t>(llama_n_ubatch(context_.get()))} {
     threads_->attach(context_.get());
-    {
-        const Compute::Turn turn(compute_);
-        warm_up(context_.get(), model.vocab);
-    }
+    warm_up(turn(), context_.get(), model.vocab);
     llama_set_abort_callback(context_.get(), is_set, const_cast<std::atomic<bool> *>(&abort_));
 }
 
-int32_t ModelRunner::decode(DecodeBatch &batch) {
+int32_t ModelRunner::decode(const Compute::Turn &, DecodeBatch &batch) {
     batch.lay_out();
     const QuietWhenExpected quiet(abort_);
     try {
@@ -87,7 +84,7 @@ int32_t ModelRunner::decode(DecodeBatch &batch) {
     }
 }
 
-int32_t ModelRunner::decode_image(const Slot &slot, const PlacedImage &image) {
+int32_t ModelRunner::decode_image(const Compute::Turn &, const Slot &slot, const PlacedImage &image) {
     const QuietWhenExpected quiet(abort_);
     llama_pos next_position = 0;
     return mtmd_helper_decode_image_chunk(slot.generation->request->media->projector, context_.get(),

@@ -35,11 +35,11 @@ public:
     // Held for a whole step, so that nobody else computes between its batches.
     Compute::Turn turn() const { return Compute::Turn(compute_); }
 
-    // Lays the batch out and computes it; the code of llama_decode. Within a turn.
-    int32_t decode(DecodeBatch &batch);
+    // Lays the batch out and computes it; the code of llama_decode.
+    int32_t decode(const Compute::Turn &turn, DecodeBatch &batch);
 
-    // The image that comes next in the slot's prompt. Within a turn.
-    int32_t decode_image(const Slot &slot, const PlacedImage &image);
+    // The image that comes next in the slot's prompt.
+    int32_t decode_image(const Compute::Turn &turn, const Slot &slot, const PlacedImage &image);
 
     // [n_vocab], of the batch computed last; null: llama.cpp has none.
     float *logits(const BatchPart &part) const;
