@@ -77,8 +77,10 @@ void test_short_prompts_are_cut_less() {
     PrefillPlanner planner = settled(40);
     const int32_t n_usual = total(planner.plan(4, {{0, 4000, 4000, 0}}));
     const int32_t n_short = 2 * n_usual;
-    CHECK(total(planner.plan(4, {{1, n_short, n_short, 1}, {2, n_short, n_short, 2}})) == 2 * n_short); // at once
-    CHECK(total(planner.plan(4, {{0, n_short, 4000, 0}})) == n_usual); // the end of a long one
+    const auto at_once = planner.plan(4, {{1, n_short, n_short, 1}, {2, n_short, n_short, 2}});
+    CHECK(total(at_once) == 2 * n_short);
+    const auto end_of_a_long_one = planner.plan(4, {{0, n_short, 4000, 0}});
+    CHECK(total(end_of_a_long_one) == n_usual);
     CHECK(is_about(total(planner.plan(4, {{0, 4000, 4000, 0}, {1, n_short, n_short, 1}})), n_usual));
 }
 

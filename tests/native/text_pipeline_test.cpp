@@ -127,7 +127,7 @@ void test_bytes_that_are_no_text_become_replacements() {
         {"\xC0\xAF", "\uFFFD\uFFFD"},            // overlong
         {"\xED\xA0\x80", "\uFFFD\uFFFD\uFFFD"},  // surrogate
         {"\xF5\x80", "\uFFFD\uFFFD"},            // beyond U+10FFFF
-        {"\xE2\x82" "A", "\uFFFD" "A"},          // cut off by another character
+        {"\xE2\x82\x41", "\uFFFD\x41"}, // cut off by another character
         {"\xE2\x82\xAC", "\u20AC"},
     };
     for (const auto &[bytes, expected] : cases) {

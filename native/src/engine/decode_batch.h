@@ -11,7 +11,8 @@ namespace paddler {
 
 struct BatchPart {
     Slot *slot;
-    std::vector<llama_token> tokens; // from the end of what the slot holds when the batch is computed
+    // From the end of what the slot holds when the batch is computed.
+    std::vector<llama_token> tokens;
     bool output = false;             // the logits after the last token are wanted
     bool checkpoint_after = false;
     bool padding = false;     // computed for nobody, and taken back

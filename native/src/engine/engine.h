@@ -50,7 +50,8 @@ private:
     void take_commands();
     void decode_next_image();
     void decode_batches();
-    bool decode(const Compute::Turn &turn, DecodeBatch &batch); // false: it failed, and was dealt with
+    // False: it failed, and was dealt with.
+    bool decode(const Compute::Turn &turn, DecodeBatch &batch);
     void publish_stats();
 
     const pdl_model &model_;

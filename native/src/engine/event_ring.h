@@ -22,7 +22,8 @@ public:
 
     int32_t fd() const { return wakeup_.fd(); }
 
-    // Decode thread: collected until publish, so that a step costs one wake-up. `raw` follows `text`.
+    // Decode thread: collected until publish, so that a step costs one wake-up.
+    // `raw` follows `text`.
     void add(pdl_event event, std::string_view text, const std::vector<pdl_logprob> &logprobs = {},
              std::string_view raw = {});
     void publish();

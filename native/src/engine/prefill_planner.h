@@ -53,8 +53,8 @@ public:
     // every fourth batch begins with the oldest, so that none starves.
     std::vector<PrefillShare> plan(int32_t n_decoding, std::vector<PrefillDemand> demands);
 
-    // What a batch took.
-    void observe(int32_t n_decoding, int32_t n_prefill, double elapsed_ms); // of the batch planned last
+    // What the batch planned last took.
+    void observe(int32_t n_decoding, int32_t n_prefill, double elapsed_ms);
 
     // Moving average; 0 before the first prefill.
     double prefill_tokens_per_s() const;
