@@ -1,8 +1,7 @@
 // The engine under load from several threads: submitting, cancelling,
 // draining, reading statistics and closing at any moment. Takes model files.
-#include "paddler_engine.h"
-
 #include "check.h"
+#include "paddler_engine.h"
 
 #include <atomic>
 #include <chrono>
@@ -77,8 +76,8 @@ struct Drainer {
         poll(&waiting, 1, 50);
         pdl_drained drained;
         pdl_engine_drain(engine, events.data(), static_cast<int32_t>(events.size()), text.data(),
-                         static_cast<int32_t>(text.size()), logprobs.data(), static_cast<int32_t>(logprobs.size()),
-                         &drained);
+                         static_cast<int32_t>(text.size()), logprobs.data(),
+                         static_cast<int32_t>(logprobs.size()), &drained);
         for (int32_t i = 0; i < drained.n_events; i++) {
             const pdl_event &event = events[static_cast<size_t>(i)];
             CHECK(event.text_offset + event.text_bytes <= drained.n_text_bytes);

@@ -3,9 +3,9 @@
 // engine computes that never failed. Takes model files.
 //
 // The linker sends the engine's calls of llama_decode here (--wrap).
+#include "check.h"
 #include "paddler_engine.h"
 
-#include "check.h"
 #include "llama.h"
 
 #include <atomic>
@@ -130,7 +130,9 @@ public:
 
     const Answer &until_end(uint64_t id) { return until_tokens(id, SIZE_MAX); }
 
-    Answer ask(const Tokens &prompt, int32_t max_tokens) { return until_end(start(prompt, max_tokens)); }
+    Answer ask(const Tokens &prompt, int32_t max_tokens) {
+        return until_end(start(prompt, max_tokens));
+    }
 
     void cancel(uint64_t id) {
         pdl_engine_cancel(engine_, id);
@@ -155,7 +157,8 @@ private:
                 answer.tokens.push_back(events[i].token);
                 auto &likeliest = answer.logprobs.emplace_back();
                 for (int32_t k = 0; k < events[i].n_logprobs; k++) {
-                    const pdl_logprob &entry = logprobs[static_cast<size_t>(events[i].logprobs_offset + k)];
+                    const pdl_logprob &entry =
+                        logprobs[static_cast<size_t>(events[i].logprobs_offset + k)];
                     likeliest[entry.token] = entry.logprob;
                 }
             } else if (events[i].kind == PDL_EVENT_END) {

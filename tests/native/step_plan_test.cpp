@@ -34,8 +34,8 @@ constexpr llama_token generated = 77;
 class Fixture {
 public:
     explicit Fixture(const pdl_model &model)
-        : runner_(model, params(), abort_), store(runner_.context(), 4), plan(store, n_ctx_slot, n_batch, 80),
-          slots(n_slots) {
+        : runner_(model, params(), abort_), store(runner_.context(), 4),
+          plan(store, n_ctx_slot, n_batch, 80), slots(n_slots) {
         for (size_t i = 0; i < slots.size(); i++) {
             slots[i].seq = static_cast<llama_seq_id>(i);
         }
@@ -50,7 +50,8 @@ public:
         }
         request->max_tokens = 10;
         hold(slot, n_held);
-        slots[slot].generation = std::make_unique<Generation>(std::move(request), n_held, n_started_++, Clock::now());
+        slots[slot].generation =
+            std::make_unique<Generation>(std::move(request), n_held, n_started_++, Clock::now());
         return *slots[slot].generation;
     }
 
@@ -175,7 +176,8 @@ void test_a_short_gap_is_padded_and_a_long_one_is_not(const pdl_model &model) {
     const bool can_pad = engine.store.can_pad(engine.slots[1].state);
     CHECK(engine.plan.outputs().parts().size() == (can_pad ? 4 : 2));
     if (can_pad) {
-        CHECK(part_of(engine.plan.outputs(), 1).padding && !part_of(engine.plan.outputs(), 1).output);
+        CHECK(part_of(engine.plan.outputs(), 1).padding &&
+              !part_of(engine.plan.outputs(), 1).output);
     }
 
     Fixture wider(model);

@@ -4,9 +4,9 @@
 #include "chat/chat_render.h"
 #include "chat/chat_request.h"
 #include "chat/chat_templates.h"
+#include "paddler_chat.h"
 #include "platform/errors.h"
 #include "platform/nesting.h"
-#include "paddler_chat.h"
 
 #include "common.h"
 
@@ -28,7 +28,8 @@ using json = common_json;
 constexpr size_t max_output_nesting = 256;
 
 std::vector<llama_token> tokens_of(const llama_vocab *vocab, const std::string &text) {
-    return vocab == nullptr ? std::vector<llama_token>() : common_tokenize(vocab, text, false, true);
+    return vocab == nullptr ? std::vector<llama_token>()
+                            : common_tokenize(vocab, text, false, true);
 }
 
 void add_unique(std::vector<int32_t> &tokens, llama_token token) {
@@ -168,7 +169,8 @@ std::unique_ptr<pdl_chat_parser> load_parser(const std::string &parser_text) {
     return loaded;
 }
 
-std::string parse(const common_chat_parser_params &params, const std::string &output, bool is_partial) {
+std::string parse(const common_chat_parser_params &params, const std::string &output,
+                  bool is_partial) {
     if (bracket_nesting(output) > max_output_nesting) {
         throw Failure(PDL_UNPARSABLE, "the output nests its brackets more than " +
                                           std::to_string(max_output_nesting) + " levels deep");
@@ -242,8 +244,8 @@ extern "C" int32_t pdl_chat_parse(const pdl_chat_parser *parser, const char *tex
     });
 }
 
-extern "C" int32_t pdl_chat_classify(const char *classification, const char *text,
-                                     int32_t n_bytes, char **segments, pdl_error *error) {
+extern "C" int32_t pdl_chat_classify(const char *classification, const char *text, int32_t n_bytes,
+                                     char **segments, pdl_error *error) {
     *segments = nullptr;
     return paddler::guarded(error, PDL_INVALID_ARGUMENT, [&] {
         const std::string output(text, static_cast<size_t>(std::max(n_bytes, 0)));

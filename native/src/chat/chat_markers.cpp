@@ -59,8 +59,7 @@ void add_family_markers(const ChatTemplate &chat_template, const ChatRequest &re
         drop("<|eom|>", plain);
         drop("<|start|>assistant", plain);
         if (request.calls_tools) {
-            markers.push_back(
-                {"<atem:function_calls>", class_any, class_tool_call, emitted});
+            markers.push_back({"<atem:function_calls>", class_any, class_tool_call, emitted});
         }
     } else if (chat_template.mentions(">>>all")) { // Functionary 3.2
         drop(">>>all\n", class_content);
@@ -77,8 +76,7 @@ void add_family_markers(const ChatTemplate &chat_template, const ChatRequest &re
         drop("<|END_TEXT|>", class_content);
     } else if (chat_template.mentions("<|tool_calls_section_begin|>")) { // Kimi K2
         if (request.calls_tools) {
-            markers.push_back(
-                {"<|tool_calls_section_begin|>", plain, class_tool_call, emitted});
+            markers.push_back({"<|tool_calls_section_begin|>", plain, class_tool_call, emitted});
         }
     } else if (chat_template.mentions("<|open|>")) { // Kimi K3
         drop("<|open|>response<|sep|>", class_content);
@@ -165,7 +163,8 @@ Classification classify_output(const ChatTemplate &chat_template, const ChatRequ
     const bool marked =
         !request.calls_tools || !starts.empty() || has_family_tool_markers(chat_template);
     const int32_t plain = marked ? class_content : class_undeterminable;
-    classification.tool_calls_recognizable = !request.calls_tools || parses_tool_calls(chat_template);
+    classification.tool_calls_recognizable =
+        !request.calls_tools || parses_tool_calls(chat_template);
 
     classification.initial_class = plain;
     if (is_functionary(chat_template)) {

@@ -67,19 +67,18 @@ bool replaces_response_grammar(const ChatTemplate &chat_template) {
     if (chat_template.specialized) {
         return chat_template.mentions("[TOOL_CALLS]");
     }
-    return chat_template.analysis == nullptr || !chat_template.analysis->content.is_always_wrapped();
+    return chat_template.analysis == nullptr ||
+           !chat_template.analysis->content.is_always_wrapped();
 }
 
 // Reasoning, where this request has it, then JSON that fits the schema.
 void constrain_response(const ChatRequest &request, common_chat_params &rendered) {
     const bool open = request.reasoning_open;
-    const bool may_think =
-        request.params.enable_thinking && !rendered.thinking_start_tag.empty();
+    const bool may_think = request.params.enable_thinking && !rendered.thinking_start_tag.empty();
     const auto end =
         rendered.thinking_end_tags.empty() ? std::string() : rendered.thinking_end_tags.back();
     auto parser = build_chat_peg_parser([&](common_chat_peg_builder &p) {
-        auto response =
-            p.content(p.schema(p.json(), "response-schema", request.json_schema));
+        auto response = p.content(p.schema(p.json(), "response-schema", request.json_schema));
         if ((!open && !may_think) || end.empty()) {
             return response + p.end();
         }

@@ -11,8 +11,8 @@ namespace paddler {
 struct ChatRequest {
     autoparser::generation_params params; // json_schema left out: see below
     std::vector<std::string> tool_names;
-    common_json json_schema; // null: none
-    bool calls_tools = false; // there are tools, and they may be called
+    common_json json_schema;     // null: none
+    bool calls_tools = false;    // there are tools, and they may be called
     bool reasoning_open = false; // once rendered: the prompt ends within the model's reasoning
 
     bool has_json_schema() const { return !json_schema.is_null(); }

@@ -1,7 +1,7 @@
 #include "chat/chat_templates.h"
 
-#include "platform/errors.h"
 #include "model/model.h"
+#include "platform/errors.h"
 #include "platform/nesting.h"
 
 #include "common.h"
@@ -49,7 +49,8 @@ std::vector<std::string> trigger_words(const common_chat_params &rendered) {
 
 std::string tool_call_start(const autoparser::autoparser &analysis) {
     const auto &format = analysis.tools.format;
-    return string_strip(format.section_start.empty() ? format.per_call_start : format.section_start);
+    return string_strip(format.section_start.empty() ? format.per_call_start
+                                                     : format.section_start);
 }
 
 // Whether the parser made from the analysis reads a call as the template
@@ -135,8 +136,8 @@ void analyse_by_comparison(ChatTemplate &chat_template) {
 void analyse(ChatTemplate &chat_template) {
     auto params = probe_params();
     try {
-        const auto rendered = common_chat_try_specialized_template(
-            *chat_template.compiled, chat_template.source(), params);
+        const auto rendered = common_chat_try_specialized_template(*chat_template.compiled,
+                                                                   chat_template.source(), params);
         if (rendered) {
             chat_template.specialized = true;
             chat_template.tool_call_starts = trigger_words(*rendered);
@@ -186,7 +187,8 @@ ChatTemplate open_template(const std::string &source, const std::string &bos_tok
     ChatTemplate chat_template;
     try {
         // First by itself: common_chat_templates_init loses the reason of a failure.
-        chat_template.compiled = std::make_unique<common_chat_template>(source, bos_token, eos_token);
+        chat_template.compiled =
+            std::make_unique<common_chat_template>(source, bos_token, eos_token);
         chat_template.compiled =
             std::make_unique<common_chat_template>(patched_source(source), bos_token, eos_token);
     } catch (const std::exception &exception) {
@@ -247,7 +249,6 @@ extern "C" void pdl_chat_free(pdl_chat_templates *templates) {
 extern "C" int32_t pdl_chat_source(const pdl_chat_templates *templates, char **source,
                                    pdl_error *error) {
     *source = nullptr;
-    return paddler::guarded(error, PDL_INTERNAL, [&] {
-        *source = paddler::copy_string(templates->main.source());
-    });
+    return paddler::guarded(error, PDL_INTERNAL,
+                            [&] { *source = paddler::copy_string(templates->main.source()); });
 }

@@ -1,10 +1,11 @@
 // A compiled chat template and what llama.cpp finds out about its format.
 #pragma once
 
+#include "paddler_chat.h"
+
 #include "chat-auto-parser.h"
 #include "chat.h"
 #include "llama.h"
-#include "paddler_chat.h"
 
 #include <memory>
 #include <mutex>

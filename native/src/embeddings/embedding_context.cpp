@@ -1,8 +1,8 @@
 #include "embeddings/embedding_context.h"
 
+#include "model/model.h"
 #include "platform/assertions.h"
 #include "platform/errors.h"
-#include "model/model.h"
 
 #include "gguf.h"
 
@@ -77,7 +77,8 @@ EmbeddingContext::EmbeddingContext(const pdl_model &model, const pdl_embedder_pa
     : compute_(model.compute), threads_(model.compute.threads(checked(model, params).n_threads)) {
     pooling_ = resolve_pooling(model, params.pooling_type);
     if (pooling_ == LLAMA_POOLING_TYPE_RANK && !may_have_classifier(model)) {
-        throw Failure(PDL_UNSUPPORTED, "rank pooling needs a model with a classifier; this has none");
+        throw Failure(PDL_UNSUPPORTED,
+                      "rank pooling needs a model with a classifier; this has none");
     }
     encodes_ = llama_model_has_encoder(model.model);
     max_sequences_ = params.max_sequences;
@@ -109,8 +110,8 @@ EmbeddingContext::EmbeddingContext(const pdl_model &model, const pdl_embedder_pa
     // Whether a model is causal is known only from a context: try as if it
     // were, with the small buffers of that; an encoder gets larger ones.
     native.n_ubatch = static_cast<uint32_t>(std::min(max_tokens_, causal_ubatch_tokens));
-    native.n_outputs_max =
-        static_cast<uint32_t>(std::max(std::min(output_piece_tokens_, max_tokens_), max_sequences_));
+    native.n_outputs_max = static_cast<uint32_t>(
+        std::max(std::min(output_piece_tokens_, max_tokens_), max_sequences_));
     native.n_outputs_max = std::min(native.n_outputs_max, native.n_batch);
     native.pooling_type = static_cast<enum llama_pooling_type>(
         pooling_ == LLAMA_POOLING_TYPE_MEAN ? LLAMA_POOLING_TYPE_NONE : pooling_);
@@ -206,7 +207,8 @@ EmbeddingContext::embed_at_once(const std::vector<const std::vector<int32_t> *> 
     std::vector<Item> items;
     for (size_t i = 0; i < documents.size(); i++) {
         for (size_t at = 0; at < documents[i]->size(); at++) {
-            items.push_back({(*documents[i])[at], static_cast<int32_t>(at), static_cast<int32_t>(i)});
+            items.push_back(
+                {(*documents[i])[at], static_cast<int32_t>(at), static_cast<int32_t>(i)});
         }
     }
     run(items, true);
@@ -286,7 +288,8 @@ EmbeddingContext::embed_every_token(const std::vector<const std::vector<int32_t>
     };
     for (size_t i = 0; i < documents.size(); i++) {
         for (size_t at = 0; at < documents[i]->size(); at++) {
-            piece.push_back({(*documents[i])[at], static_cast<int32_t>(at), static_cast<int32_t>(i)});
+            piece.push_back(
+                {(*documents[i])[at], static_cast<int32_t>(at), static_cast<int32_t>(i)});
             if (piece.size() == piece_tokens) {
                 flush();
             }

@@ -7,8 +7,9 @@
 
 #include "model/compute.h"
 #include "model/context.h"
-#include "llama.h"
 #include "paddler_embeddings.h"
+
+#include "llama.h"
 
 #include <atomic>
 #include <cstdint>
@@ -55,11 +56,12 @@ private:
     size_t next_piece(int32_t at_most);
     void run(const std::vector<Item> &items, bool output);
     void run_in_pieces(const std::vector<Item> &items);
-    std::vector<DocumentRows> embed_at_once(const std::vector<const std::vector<int32_t> *> &documents);
-    std::vector<DocumentRows> embed_one_position(
-        const std::vector<const std::vector<int32_t> *> &documents);
-    std::vector<DocumentRows> embed_every_token(
-        const std::vector<const std::vector<int32_t> *> &documents);
+    std::vector<DocumentRows>
+    embed_at_once(const std::vector<const std::vector<int32_t> *> &documents);
+    std::vector<DocumentRows>
+    embed_one_position(const std::vector<const std::vector<int32_t> *> &documents);
+    std::vector<DocumentRows>
+    embed_every_token(const std::vector<const std::vector<int32_t> *> &documents);
     DocumentRows pooled_row(int32_t sequence) const;
 
     Compute &compute_;

@@ -2,9 +2,9 @@
 // results that wait to be taken.
 
 #include "embeddings/embedding_context.h"
-#include "platform/errors.h"
 #include "model/model.h"
 #include "paddler_embeddings.h"
+#include "platform/errors.h"
 #include "platform/wakeup.h"
 
 #include <algorithm>

@@ -11,8 +11,9 @@ void AdmissionQueue::add(std::vector<std::unique_ptr<Request>> requests) {
 }
 
 std::unique_ptr<Request> AdmissionQueue::remove(uint64_t id) {
-    const auto found = std::find_if(waiting_.begin(), waiting_.end(),
-                                    [id](const std::unique_ptr<Request> &request) { return request->id == id; });
+    const auto found =
+        std::find_if(waiting_.begin(), waiting_.end(),
+                     [id](const std::unique_ptr<Request> &request) { return request->id == id; });
     if (found == waiting_.end()) {
         return nullptr;
     }
@@ -44,8 +45,8 @@ std::vector<Admission> AdmissionQueue::admit(std::vector<Slot> &slots) {
         Admission &admission = admissions.emplace_back();
         admission.placement = placer_.place(slots, **next, admission.dropped);
         Slot &slot = *admission.placement.slot;
-        slot.generation =
-            std::make_unique<Generation>(std::move(*next), admission.placement.n_cached, n_started_++, Clock::now());
+        slot.generation = std::make_unique<Generation>(
+            std::move(*next), admission.placement.n_cached, n_started_++, Clock::now());
         slot.state.owner = slot.generation->request->id;
         next = waiting_.erase(next);
         // The copied keys and values move with the next llama_decode; nothing

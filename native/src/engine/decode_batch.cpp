@@ -10,8 +10,8 @@ void DecodeBatch::clear() {
 }
 
 BatchPart DecodeBatch::take_last(const Slot &slot) {
-    const auto found =
-        std::find_if(parts_.begin(), parts_.end(), [&slot](const BatchPart &part) { return part.slot == &slot; });
+    const auto found = std::find_if(parts_.begin(), parts_.end(),
+                                    [&slot](const BatchPart &part) { return part.slot == &slot; });
     if (found == parts_.end()) {
         return {};
     }
@@ -37,7 +37,8 @@ void DecodeBatch::lay_out() {
     for (auto &part : parts_) {
         llama_pos position = part.slot->n_held();
         for (size_t i = 0; i < part.tokens.size(); i++) {
-            tokens_.add(part.tokens[i], position++, part.slot->seq, part.output && i + 1 == part.tokens.size());
+            tokens_.add(part.tokens[i], position++, part.slot->seq,
+                        part.output && i + 1 == part.tokens.size());
         }
         part.output_index = part.output ? tokens_.size() - 1 : -1;
     }

@@ -13,9 +13,9 @@ struct BatchPart {
     Slot *slot;
     // From the end of what the slot holds when the batch is computed.
     std::vector<llama_token> tokens;
-    bool output = false;             // the logits after the last token are wanted
+    bool output = false; // the logits after the last token are wanted
     bool checkpoint_after = false;
-    bool padding = false;     // computed for nobody, and taken back
+    bool padding = false;      // computed for nobody, and taken back
     int32_t output_index = -1; // of the logits, in the laid out batch
 };
 

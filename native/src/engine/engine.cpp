@@ -70,8 +70,8 @@ void Engine::run() noexcept {
 }
 
 bool Engine::is_busy() const {
-    return queue_.size() > 0 ||
-           std::any_of(slots_.begin(), slots_.end(), [](const Slot &slot) { return !slot.is_free(); });
+    return queue_.size() > 0 || std::any_of(slots_.begin(), slots_.end(),
+                                            [](const Slot &slot) { return !slot.is_free(); });
 }
 
 void Engine::step() {
@@ -149,8 +149,8 @@ void Engine::publish_stats() {
     const EventCounts &counts = events_.counts();
     pdl_engine_stats stats{};
     stats.n_queued = queue_.size();
-    stats.n_running = static_cast<int32_t>(
-        std::count_if(slots_.begin(), slots_.end(), [](const Slot &slot) { return !slot.is_free(); }));
+    stats.n_running = static_cast<int32_t>(std::count_if(
+        slots_.begin(), slots_.end(), [](const Slot &slot) { return !slot.is_free(); }));
     stats.n_prompt_tokens = counts.n_prompt_tokens;
     stats.n_cached_tokens = counts.n_cached_tokens;
     stats.n_generated_tokens = counts.n_generated_tokens;
@@ -183,7 +183,8 @@ using paddler::guarded;
 
 extern "C" {
 
-int32_t pdl_engine_open(pdl_model *model, const pdl_engine_params *params, pdl_engine **engine, pdl_error *error) {
+int32_t pdl_engine_open(pdl_model *model, const pdl_engine_params *params, pdl_engine **engine,
+                        pdl_error *error) {
     return guarded(error, PDL_INTERNAL, [&] { *engine = new pdl_engine(*model, *params); });
 }
 
@@ -210,7 +211,8 @@ void pdl_engine_cancel(pdl_engine *engine, uint64_t id) {
 void pdl_engine_drain(pdl_engine *engine, pdl_event *events, int32_t events_capacity, char *text,
                       int32_t text_capacity, pdl_logprob *logprobs, int32_t logprobs_capacity,
                       pdl_drained *drained) {
-    engine->engine.events().drain(events, events_capacity, text, text_capacity, logprobs, logprobs_capacity, drained);
+    engine->engine.events().drain(events, events_capacity, text, text_capacity, logprobs,
+                                  logprobs_capacity, drained);
 }
 
 int32_t pdl_engine_max_text(pdl_engine *engine) {

@@ -13,11 +13,10 @@
 #include "engine/model_runner.h"
 #include "engine/postprocessor.h"
 #include "engine/step_plan.h"
+#include "paddler_engine.h"
 #include "slots/kv_store.h"
 #include "slots/prompt_cache.h"
 #include "slots/slot.h"
-
-#include "paddler_engine.h"
 
 #include <cstdint>
 #include <mutex>

@@ -35,10 +35,10 @@ double kv_cache_bytes(const llama_model *model, const pdl_engine_params &params)
         return 0.0;
     }
     const int32_t n_head = std::max(llama_model_n_head(model), 1);
-    const double row =
-        static_cast<double>(llama_model_n_embd(model)) / n_head * std::max(llama_model_n_head_kv(model), 0);
-    const double layers =
-        llama_model_n_layer(model) * (llama_model_n_swa(model) > 0 ? least_share_of_full_layers : 1.0);
+    const double row = static_cast<double>(llama_model_n_embd(model)) / n_head *
+                       std::max(llama_model_n_head_kv(model), 0);
+    const double layers = llama_model_n_layer(model) *
+                          (llama_model_n_swa(model) > 0 ? least_share_of_full_layers : 1.0);
     return layers * row * params.n_slots * params.n_ctx_slot *
            (bytes_per_element(params.type_k) + bytes_per_element(params.type_v));
 }
@@ -57,17 +57,20 @@ void check_memory(const pdl_model &model, const pdl_engine_params &params) {
     const double installed =
         static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
     if (needed > installed) {
-        throw Failure(PDL_OUT_OF_MEMORY, "the KV cache of " + std::to_string(params.n_slots) + " slots of " +
-                                             std::to_string(params.n_ctx_slot) + " tokens needs about " +
-                                             in_mib(needed) + ", but the machine has " + in_mib(installed));
+        throw Failure(PDL_OUT_OF_MEMORY, "the KV cache of " + std::to_string(params.n_slots) +
+                                             " slots of " + std::to_string(params.n_ctx_slot) +
+                                             " tokens needs about " + in_mib(needed) +
+                                             ", but the machine has " + in_mib(installed));
     }
 }
 
 } // namespace
 
 const pdl_engine_params &checked(const pdl_model &model, const pdl_engine_params &params) {
-    require(params.n_slots >= 1 && params.n_slots <= static_cast<int32_t>(llama_max_parallel_sequences()),
-            "the number of slots must be between 1 and llama.cpp's limit of parallel sequences (256)");
+    require(
+        params.n_slots >= 1 &&
+            params.n_slots <= static_cast<int32_t>(llama_max_parallel_sequences()),
+        "the number of slots must be between 1 and llama.cpp's limit of parallel sequences (256)");
     require(params.n_ctx_slot >= 1, "context_size must be at least 1");
     require(params.n_batch >= 1, "n_batch must be at least 1");
     require(params.n_ubatch >= 0, "n_ubatch must be 0 or more");
@@ -82,7 +85,9 @@ const pdl_engine_params &checked(const pdl_model &model, const pdl_engine_params
     pdl_model_info info;
     pdl_model_get_info(&model, &info);
     if (info.can_generate == 0) {
-        throw Failure(PDL_UNSUPPORTED, "this model cannot generate text: it is made for embeddings, or has no decoder");
+        throw Failure(
+            PDL_UNSUPPORTED,
+            "this model cannot generate text: it is made for embeddings, or has no decoder");
     }
     check_memory(model, params);
     return params;

@@ -5,8 +5,8 @@
 
 namespace paddler {
 
-void EventRing::add(pdl_event event, std::string_view text, const std::vector<pdl_logprob> &logprobs,
-                    std::string_view raw) {
+void EventRing::add(pdl_event event, std::string_view text,
+                    const std::vector<pdl_logprob> &logprobs, std::string_view raw) {
     std::string both;
     both.reserve(text.size() + raw.size());
     both.append(text).append(raw);

@@ -76,10 +76,12 @@ void EventWriter::ended(const Slot &slot, const Ending &ending, bool kept) {
     event.end_reason = ending.reason;
     event.status = ending.status;
     event.n_prompt = generation.request->n_prompt();
-    std::copy(std::begin(generation.n_by_class), std::end(generation.n_by_class), event.n_generated);
+    std::copy(std::begin(generation.n_by_class), std::end(generation.n_by_class),
+              event.n_generated);
     event.kept = kept ? 1 : 0;
     event.queued_ms = milliseconds(generation.started - generation.request->submitted);
-    event.prefill_ms = milliseconds((generation.decoding ? generation.prefilled : now) - generation.started);
+    event.prefill_ms =
+        milliseconds((generation.decoding ? generation.prefilled : now) - generation.started);
     event.decode_ms = generation.decoding ? milliseconds(now - generation.prefilled) : 0.0f;
     ring_.add(event, ending.message);
 }

@@ -4,12 +4,12 @@
 #pragma once
 
 #include "engine/event_ring.h"
+#include "paddler_engine.h"
 #include "slots/generation.h"
 #include "slots/placement.h"
 #include "slots/slot.h"
 
 #include "llama.h"
-#include "paddler_engine.h"
 
 #include <cstdint>
 #include <string>
@@ -38,7 +38,8 @@ public:
 
     void started(const Slot &slot, const Placement &placement);
     // A generated token and the text that became certain with it.
-    void token(const Slot &slot, llama_token token, const Output &output, const std::vector<pdl_logprob> &logprobs);
+    void token(const Slot &slot, llama_token token, const Output &output,
+               const std::vector<pdl_logprob> &logprobs);
     // Text without a token of its own; nothing if there is none.
     void text(const Slot &slot, const Output &output);
     // kept: the slot keeps the state of the whole prompt at least.

@@ -46,8 +46,9 @@ int32_t Mailbox::n_submitted() const {
 bool Mailbox::wait(bool is_busy) {
     std::unique_lock<std::mutex> lock(mutex_);
     if (!is_busy) {
-        changed_.wait(lock,
-                      [this] { return closed_ || !commands_.submitted.empty() || !commands_.cancelled.empty(); });
+        changed_.wait(lock, [this] {
+            return closed_ || !commands_.submitted.empty() || !commands_.cancelled.empty();
+        });
     }
     return !closed_;
 }

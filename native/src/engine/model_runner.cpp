@@ -42,8 +42,9 @@ ContextPointer make_context(const pdl_model &model, const pdl_engine_params &par
     ContextPointer context(llama_init_from_model(model.model, native));
     if (!context) {
         const std::string reason = reasons.text();
-        throw Failure(PDL_INVALID_ARGUMENT, "llama.cpp cannot make a context with these parameters" +
-                                                (reason.empty() ? std::string() : ": " + reason));
+        throw Failure(PDL_INVALID_ARGUMENT,
+                      "llama.cpp cannot make a context with these parameters" +
+                          (reason.empty() ? std::string() : ": " + reason));
     }
     return context;
 }
@@ -60,11 +61,13 @@ void warm_up(const Compute::Turn &, llama_context *context, const llama_vocab *v
 
 } // namespace
 
-ModelRunner::ModelRunner(const pdl_model &model, const pdl_engine_params &params, const std::atomic<bool> &abort)
+ModelRunner::ModelRunner(const pdl_model &model, const pdl_engine_params &params,
+                         const std::atomic<bool> &abort)
     : compute_(model.compute), abort_(abort), threads_(model.compute.threads(params.n_threads)),
       context_(make_context(model, params)),
       // llama.cpp may round a slot's context up; what was asked for is the limit.
-      n_ctx_slot_(std::min(static_cast<int32_t>(llama_n_ctx_seq(context_.get())), params.n_ctx_slot)),
+      n_ctx_slot_(
+          std::min(static_cast<int32_t>(llama_n_ctx_seq(context_.get())), params.n_ctx_slot)),
       limits_{static_cast<int32_t>(llama_n_batch(context_.get())),
               static_cast<int32_t>(llama_n_ubatch(context_.get()))} {
     threads_->attach(context_.get());
@@ -84,12 +87,14 @@ int32_t ModelRunner::decode(const Compute::Turn &, DecodeBatch &batch) {
     }
 }
 
-int32_t ModelRunner::decode_image(const Compute::Turn &, const Slot &slot, const PlacedImage &image) {
+int32_t ModelRunner::decode_image(const Compute::Turn &, const Slot &slot,
+                                  const PlacedImage &image) {
     const QuietWhenExpected quiet(abort_);
     llama_pos next_position = 0;
-    return mtmd_helper_decode_image_chunk(slot.generation->request->media->projector, context_.get(),
-                                          image.chunk.get(), const_cast<float *>(image.embeddings->data()),
-                                          image.begin, slot.seq, limits_.n_batch, &next_position, nullptr, nullptr);
+    return mtmd_helper_decode_image_chunk(
+        slot.generation->request->media->projector, context_.get(), image.chunk.get(),
+        const_cast<float *>(image.embeddings->data()), image.begin, slot.seq, limits_.n_batch,
+        &next_position, nullptr, nullptr);
 }
 
 float *ModelRunner::logits(const BatchPart &part) const {

@@ -7,10 +7,9 @@
 #include "engine/decode_batch.h"
 #include "model/compute.h"
 #include "model/context.h"
+#include "paddler_engine.h"
 #include "slots/request.h"
 #include "slots/slot.h"
-
-#include "paddler_engine.h"
 
 #include <atomic>
 #include <cstdint>
@@ -26,7 +25,8 @@ class ModelRunner {
 public:
     // A computation ends soon once `abort` is true. Throws Failure. The model
     // and `abort` must outlive it.
-    ModelRunner(const pdl_model &model, const pdl_engine_params &params, const std::atomic<bool> &abort);
+    ModelRunner(const pdl_model &model, const pdl_engine_params &params,
+                const std::atomic<bool> &abort);
 
     llama_context *context() const { return context_.get(); }
     int32_t n_ctx_slot() const { return n_ctx_slot_; } // tokens that fit a slot

@@ -24,7 +24,8 @@ Ending failure_of(int32_t code, const char *what) {
         return {PDL_END_ERROR, PDL_CLOSED, "the engine is closing"};
     }
     return {PDL_END_ERROR, PDL_DECODE_FAILED,
-            std::string("llama.cpp could not compute ") + what + " (code " + std::to_string(code) + ")"};
+            std::string("llama.cpp could not compute ") + what + " (code " + std::to_string(code) +
+                ")"};
 }
 
 } // namespace

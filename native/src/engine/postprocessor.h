@@ -20,7 +20,8 @@ namespace paddler {
 
 class Postprocessor {
 public:
-    Postprocessor(const ModelRunner &runner, const llama_vocab *vocab, KvStore &store, EventWriter &events)
+    Postprocessor(const ModelRunner &runner, const llama_vocab *vocab, KvStore &store,
+                  EventWriter &events)
         : runner_(runner), vocab_(vocab), store_(store), events_(events) {}
 
     // A request got its slot; what it was given to replay is text again.

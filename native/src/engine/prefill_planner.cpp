@@ -13,7 +13,7 @@ constexpr double first_tokens_per_ms = 0.25; // before anything was measured
 constexpr int32_t least_mixed_tokens = 4;
 constexpr int32_t least_alone_tokens = 32;
 constexpr int32_t least_further_tokens = 8; // of a prompt that gets what another leaves
-constexpr double most_growth = 2.0; // of a share, from one step to the next
+constexpr double most_growth = 2.0;         // of a share, from one step to the next
 constexpr double most_shrinking = 0.5;
 constexpr double batch_exponent = 0.7; // how decoding n slots at once grows with n
 constexpr double speed_decay = 0.9;
@@ -22,7 +22,7 @@ constexpr double step_budgets = 1.2; // that a step may take, decoding included
 constexpr double waiting_weight = 2.0;
 constexpr double long_backlog_budgets = 100.0;
 constexpr double most_for_short = 5.0;
-constexpr double most_budgets = 8.0; // that a share may take
+constexpr double most_budgets = 8.0;      // that a share may take
 constexpr double most_step_budgets = 2.0; // that a step may take where one prompt waits
 constexpr uint64_t oldest_first_every = 4;
 
@@ -44,7 +44,9 @@ double PrefillPlanner::decode_ms(int32_t n_decoding) const {
     const auto wanted = static_cast<size_t>(n_decoding);
     size_t nearest = 0;
     for (size_t n = 1; n < decode_ms_.size(); n++) {
-        const auto distance = [wanted](size_t count) { return count > wanted ? count - wanted : wanted - count; };
+        const auto distance = [wanted](size_t count) {
+            return count > wanted ? count - wanted : wanted - count;
+        };
         if (decode_ms_[n] > 0.0 && (nearest == 0 || distance(n) < distance(nearest))) {
             nearest = n;
         }
@@ -56,13 +58,15 @@ double PrefillPlanner::decode_ms(int32_t n_decoding) const {
     return decode_ms_[nearest] * std::pow(times, batch_exponent);
 }
 
-double PrefillPlanner::available_ms(int32_t n_decoding, const std::vector<PrefillDemand> &demands) const {
+double PrefillPlanner::available_ms(int32_t n_decoding,
+                                    const std::vector<PrefillDemand> &demands) const {
     if (n_decoding == 0) {
         return budget_ms_ * most_budgets;
     }
     const double decoding_ms = decode_ms(n_decoding);
-    const double base_ms = std::max(std::min<double>(budget_ms_, step_budgets * budget_ms_ - decoding_ms),
-                                    decoding_ms * least_share);
+    const double base_ms =
+        std::max(std::min<double>(budget_ms_, step_budgets * budget_ms_ - decoding_ms),
+                 decoding_ms * least_share);
     const int32_t n_waiting = count_waiting(demands);
     const double crowd = std::max(waiting_weight * (n_waiting - 1) / n_decoding, 1.0);
     const double grown_ms = base_ms * std::min(crowd * for_short_prompts(demands), most_budgets);
@@ -71,8 +75,9 @@ double PrefillPlanner::available_ms(int32_t n_decoding, const std::vector<Prefil
 }
 
 int32_t PrefillPlanner::count_waiting(const std::vector<PrefillDemand> &demands) {
-    return std::accumulate(demands.begin(), demands.end(), 0,
-                           [](int32_t sum, const PrefillDemand &demand) { return sum + 1 + demand.n_behind; });
+    return std::accumulate(
+        demands.begin(), demands.end(), 0,
+        [](int32_t sum, const PrefillDemand &demand) { return sum + 1 + demand.n_behind; });
 }
 
 double PrefillPlanner::for_short_prompts(const std::vector<PrefillDemand> &demands) const {
@@ -100,7 +105,8 @@ double &PrefillPlanner::tokens_per_ms(int32_t n_decoding, const PrefillDemand &d
     return pace.tokens_per_ms;
 }
 
-std::vector<PrefillShare> PrefillPlanner::plan(int32_t n_decoding, std::vector<PrefillDemand> demands) {
+std::vector<PrefillShare> PrefillPlanner::plan(int32_t n_decoding,
+                                               std::vector<PrefillDemand> demands) {
     std::vector<PrefillShare> shares;
     if (demands.empty()) {
         return shares;
@@ -119,11 +125,14 @@ std::vector<PrefillShare> PrefillPlanner::plan(int32_t n_decoding, std::vector<P
     double left_ms = planned_.available_ms;
     for (const auto &demand : demands) {
         const double pace = tokens_per_ms(n_decoding, demand);
-        const int32_t least = !shares.empty() ? 0 : n_decoding > 0 ? least_mixed_tokens : least_alone_tokens;
+        const int32_t least = !shares.empty()  ? 0
+                              : n_decoding > 0 ? least_mixed_tokens
+                                               : least_alone_tokens;
         const auto affordable = static_cast<int32_t>(std::min<double>(left_ms * pace, n_batch_));
         const int32_t n_tokens = std::min({demand.n_remaining, std::max(affordable, least), room});
         planned_.filled = n_tokens < demand.n_remaining;
-        if (n_tokens <= 0 || (planned_.filled && !shares.empty() && n_tokens < least_further_tokens)) {
+        if (n_tokens <= 0 ||
+            (planned_.filled && !shares.empty() && n_tokens < least_further_tokens)) {
             break;
         }
         shares.push_back({demand.slot, n_tokens});
@@ -151,12 +160,14 @@ void PrefillPlanner::observe(int32_t n_decoding, int32_t n_prefill, double elaps
                                   : std::max(elapsed_ms - decoding_ms, elapsed_ms * 0.1);
     recent_tokens_ = recent_tokens_ * speed_decay + n_prefill;
     recent_ms_ = recent_ms_ * speed_decay + prefill_ms;
-    const double change = std::clamp(planned_.available_ms / prefill_ms, most_shrinking, most_growth);
+    const double change =
+        std::clamp(planned_.available_ms / prefill_ms, most_shrinking, most_growth);
     // A step that was not filled tells nothing about a larger one.
     if (change >= 1.0 && (!planned_.filled || n_prefill < planned_.n_tokens)) {
         return;
     }
-    const double least = (n_decoding > 0 ? least_mixed_tokens : least_alone_tokens) / planned_.available_ms;
+    const double least =
+        (n_decoding > 0 ? least_mixed_tokens : least_alone_tokens) / planned_.available_ms;
     const double most = std::max(n_batch_ / planned_.available_ms, least);
     for (const auto &demand : planned_.demands) {
         double &pace = tokens_per_ms(n_decoding, demand);

@@ -29,9 +29,9 @@ namespace paddler {
 
 struct PrefillDemand {
     int32_t slot;
-    int32_t n_remaining; // prompt tokens still to decode
-    int32_t n_whole;     // and when the request started
-    uint64_t arrival;    // smaller: came earlier
+    int32_t n_remaining;           // prompt tokens still to decode
+    int32_t n_whole;               // and when the request started
+    uint64_t arrival;              // smaller: came earlier
     int32_t n_behind = 0;          // requests that wait for its beginning
     int32_t n_awaited = INT32_MAX; // tokens until the first of them can go on
 
@@ -68,7 +68,7 @@ private:
     struct Plan {
         double available_ms;
         int32_t n_tokens;
-        bool filled; // more would have been taken
+        bool filled;                        // more would have been taken
         std::vector<PrefillDemand> demands; // that got a share
     };
 
@@ -88,7 +88,7 @@ private:
     // so that a step's fixed cost is never taken for a cost per token. Beside
     // decoding slots every prompt has its own: the further it has come, the
     // more a token costs.
-    std::vector<Pace> paces_; // by slot
+    std::vector<Pace> paces_;    // by slot
     double fresh_tokens_per_ms_; // of a prompt's first share
     double alone_tokens_per_ms_; // where nothing decodes
     double recent_tokens_ = 0.0; // decaying sums: their ratio is the speed

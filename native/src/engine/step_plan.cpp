@@ -17,9 +17,10 @@ constexpr llama_token padding_token = 0; // any: nobody sees what comes of it
 
 } // namespace
 
-StepPlan::StepPlan(const KvStore &store, int32_t n_ctx_slot, int32_t n_batch, int32_t prefill_budget_ms)
-    : store_(store), n_ctx_slot_(n_ctx_slot), planner_(prefill_budget_ms, n_batch), prompts_(n_batch),
-      outputs_(n_batch) {}
+StepPlan::StepPlan(const KvStore &store, int32_t n_ctx_slot, int32_t n_batch,
+                   int32_t prefill_budget_ms)
+    : store_(store), n_ctx_slot_(n_ctx_slot), planner_(prefill_budget_ms, n_batch),
+      prompts_(n_batch), outputs_(n_batch) {}
 
 Slot *StepPlan::next_image(std::vector<Slot> &slots) {
     Slot *next = nullptr;
@@ -120,9 +121,11 @@ void StepPlan::bridge_gaps(std::vector<Slot> &slots) {
     for (size_t i = 1; i < outputs_.parts().size(); i++) {
         const auto begin = slots.begin() + outputs_.parts()[i - 1].slot->seq + 1;
         const auto end = slots.begin() + outputs_.parts()[i].slot->seq;
-        if (end - begin <= most_bridged &&
-            std::all_of(begin, end, [&](const Slot &slot) { return can_bridge(slot, most_held); })) {
-            std::transform(begin, end, std::back_inserter(bridges), [](Slot &slot) { return &slot; });
+        if (end - begin <= most_bridged && std::all_of(begin, end, [&](const Slot &slot) {
+                return can_bridge(slot, most_held);
+            })) {
+            std::transform(begin, end, std::back_inserter(bridges),
+                           [](Slot &slot) { return &slot; });
         }
     }
     for (Slot *slot : bridges) {

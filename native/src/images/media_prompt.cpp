@@ -29,25 +29,27 @@ llama_token placeholder(uint64_t content_hash, int32_t position) {
     return -2 - static_cast<llama_token>((mixed ^ (mixed >> 31)) & 0x3FFFFFFF);
 }
 
-mtmd::input_chunks_ptr tokenized(const pdl_projector &projector, const char *text, int32_t n_bytes, bool add_special,
-                             const pdl_image *images, int32_t n_images) {
+mtmd::input_chunks_ptr tokenized(const pdl_projector &projector, const char *text, int32_t n_bytes,
+                                 bool add_special, const pdl_image *images, int32_t n_images) {
     mtmd::bitmaps bitmaps;
     for (int32_t i = 0; i < n_images; i++) {
         const pdl_image &image = images[i];
         if (image.width < 1 || image.height < 1 ||
             static_cast<int64_t>(image.width) * image.height > max_pixels) {
             throw Failure(PDL_BAD_IMAGE, "an image of " + std::to_string(image.width) + " x " +
-                                             std::to_string(image.height) + " pixels cannot be encoded");
+                                             std::to_string(image.height) +
+                                             " pixels cannot be encoded");
         }
-        mtmd::bitmap bitmap(static_cast<uint32_t>(image.width), static_cast<uint32_t>(image.height), image.rgb);
+        mtmd::bitmap bitmap(static_cast<uint32_t>(image.width), static_cast<uint32_t>(image.height),
+                            image.rgb);
         bitmap.set_id(std::to_string(image.content_hash).c_str());
         bitmaps.entries.push_back(std::move(bitmap));
     }
     const mtmd_input_text input = {text, static_cast<size_t>(n_bytes), add_special, true};
     mtmd::input_chunks_ptr chunks(mtmd_input_chunks_init());
     auto pointers = bitmaps.c_ptr();
-    const int32_t code =
-        mtmd_tokenize(projector.context.get(), chunks.get(), &input, pointers.data(), pointers.size());
+    const int32_t code = mtmd_tokenize(projector.context.get(), chunks.get(), &input,
+                                       pointers.data(), pointers.size());
     if (code == 1) {
         throw Failure(PDL_INVALID_ARGUMENT, "the prompt does not have one media marker per image");
     }
@@ -69,9 +71,10 @@ void append_image(MediaPrompt &prompt, const mtmd_input_chunk *chunk, uint64_t c
     image.n_positions = mtmd_input_chunk_get_n_pos(chunk);
     image.n_tokens = static_cast<int32_t>(mtmd_input_chunk_get_n_tokens(chunk));
     image.content_hash = content_hash;
-    image.part = static_cast<int32_t>(std::count_if(
-        prompt.images.begin(), prompt.images.end(),
-        [&](const PlacedImage &other) { return other.content_hash == content_hash; }));
+    image.part = static_cast<int32_t>(
+        std::count_if(prompt.images.begin(), prompt.images.end(), [&](const PlacedImage &other) {
+            return other.content_hash == content_hash;
+        }));
     image.at_once = mtmd_decode_use_non_causal(prompt.projector, chunk);
     image.chunk.reset(mtmd_input_chunk_copy(chunk), [](const mtmd_input_chunk *copy) {
         mtmd_input_chunk_free(const_cast<mtmd_input_chunk *>(copy));
@@ -92,8 +95,10 @@ void encode(pdl_projector &projector, PlacedImage &image) {
         throw Failure(PDL_BAD_IMAGE, "an image cannot be encoded");
     }
     const float *embeddings = mtmd_get_output_embd(projector.context.get());
-    const size_t n_floats = static_cast<size_t>(image.n_tokens) * static_cast<size_t>(projector.n_embd);
-    image.embeddings = std::make_shared<const std::vector<float>>(embeddings, embeddings + n_floats);
+    const size_t n_floats =
+        static_cast<size_t>(image.n_tokens) * static_cast<size_t>(projector.n_embd);
+    image.embeddings =
+        std::make_shared<const std::vector<float>>(embeddings, embeddings + n_floats);
     projector.n_encoded++;
     projector.encoded.keep(image.content_hash, image.part, image.embeddings);
 }
@@ -102,8 +107,8 @@ void encode(pdl_projector &projector, PlacedImage &image) {
 
 extern "C" {
 
-int32_t pdl_projector_open(pdl_model *model, const pdl_projector_params *params, pdl_projector **projector,
-                           pdl_error *error) {
+int32_t pdl_projector_open(pdl_model *model, const pdl_projector_params *params,
+                           pdl_projector **projector, pdl_error *error) {
     return guarded(error, PDL_BAD_MODEL_FILE, [&] {
         paddler::check_gguf(params->path);
         // Both would print a line per image; failures come back as codes.
@@ -111,7 +116,8 @@ int32_t pdl_projector_open(pdl_model *model, const pdl_projector_params *params,
         mtmd_helper_log_set([](ggml_log_level, const char *, void *) {}, nullptr);
         const mtmd_caps caps = mtmd_get_cap_from_file(params->path);
         if (!caps.inp_vision) {
-            throw Failure(PDL_UNSUPPORTED, std::string(params->path) + " is no projector for images");
+            throw Failure(PDL_UNSUPPORTED,
+                          std::string(params->path) + " is no projector for images");
         }
         mtmd_context_params native = mtmd_context_params_default();
         native.use_gpu = params->use_gpu != 0;
@@ -124,7 +130,8 @@ int32_t pdl_projector_open(pdl_model *model, const pdl_projector_params *params,
         opened->context.reset(mtmd_init_from_file(params->path, model->model, native));
         if (!opened->context) {
             const std::string reason = reasons.text();
-            throw Failure(PDL_UNSUPPORTED, std::string(params->path) + " does not work with this model" +
+            throw Failure(PDL_UNSUPPORTED, std::string(params->path) +
+                                               " does not work with this model" +
                                                (reason.empty() ? "" : ": " + reason));
         }
         opened->n_embd = llama_model_n_embd_inp(model->model);
@@ -141,9 +148,9 @@ int64_t pdl_projector_n_encoded(pdl_projector *projector) {
     return projector->n_encoded;
 }
 
-int32_t pdl_media_prompt_make(pdl_projector *projector, const char *text, int32_t n_bytes, int32_t add_special,
-                              const pdl_image *images, int32_t n_images, pdl_media_prompt **prompt,
-                              pdl_error *error) {
+int32_t pdl_media_prompt_make(pdl_projector *projector, const char *text, int32_t n_bytes,
+                              int32_t add_special, const pdl_image *images, int32_t n_images,
+                              pdl_media_prompt **prompt, pdl_error *error) {
     return guarded(error, PDL_BAD_IMAGE, [&] {
         const mtmd::input_chunks_ptr chunks =
             tokenized(*projector, text, n_bytes, add_special != 0, images, n_images);
@@ -166,8 +173,8 @@ int32_t pdl_media_prompt_make(pdl_projector *projector, const char *text, int32_
     });
 }
 
-int32_t pdl_media_prompt_encode(pdl_projector *projector, pdl_media_prompt *prompt, const int32_t *cancel,
-                                pdl_error *error) {
+int32_t pdl_media_prompt_encode(pdl_projector *projector, pdl_media_prompt *prompt,
+                                const int32_t *cancel, pdl_error *error) {
     return guarded(error, PDL_BAD_IMAGE, [&] {
         for (auto &image : prompt->prompt->images) {
             if (cancel != nullptr && *static_cast<const volatile int32_t *>(cancel) != 0) {

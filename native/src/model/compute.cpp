@@ -28,7 +28,8 @@ ThreadPool::ThreadPool(int32_t n_threads) {
         return;
     }
     using NewPool = ggml_threadpool *(*)(ggml_threadpool_params *);
-    const auto make = reinterpret_cast<NewPool>(ggml_backend_reg_get_proc_address(registry, "ggml_threadpool_new"));
+    const auto make = reinterpret_cast<NewPool>(
+        ggml_backend_reg_get_proc_address(registry, "ggml_threadpool_new"));
     if (make != nullptr) {
         ggml_threadpool_params params = ggml_threadpool_params_default(n_threads);
         pool_ = make(&params);
@@ -38,8 +39,8 @@ ThreadPool::ThreadPool(int32_t n_threads) {
 ThreadPool::~ThreadPool() {
     if (pool_ != nullptr) {
         using FreePool = void (*)(ggml_threadpool *);
-        const auto free_pool =
-            reinterpret_cast<FreePool>(ggml_backend_reg_get_proc_address(cpu_registry(), "ggml_threadpool_free"));
+        const auto free_pool = reinterpret_cast<FreePool>(
+            ggml_backend_reg_get_proc_address(cpu_registry(), "ggml_threadpool_free"));
         free_pool(pool_);
     }
 }

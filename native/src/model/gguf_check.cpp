@@ -1,9 +1,10 @@
 #include "model/gguf_check.h"
 
 #include "platform/errors.h"
+#include "platform/log_ring.h"
+
 #include "gguf.h"
 #include "llama.h"
-#include "platform/log_ring.h"
 
 #include <cerrno>
 #include <cstring>
@@ -52,7 +53,8 @@ void check_magic(const std::string &path, int64_t &size) {
     }
     size = info.st_size;
     char magic[4] = {};
-    if (read(file.fd(), magic, sizeof(magic)) != sizeof(magic) || std::memcmp(magic, "GGUF", 4) != 0) {
+    if (read(file.fd(), magic, sizeof(magic)) != sizeof(magic) ||
+        std::memcmp(magic, "GGUF", 4) != 0) {
         throw Failure(PDL_BAD_MODEL_FILE, path + " is not a GGUF file");
     }
 }
@@ -66,8 +68,9 @@ int32_t check_one(const std::string &path) {
     params.no_alloc = true;
     const GgufPointer gguf(gguf_init_from_file(path.c_str(), params));
     if (!gguf) {
-        throw Failure(PDL_BAD_MODEL_FILE, path + " has a broken header" +
-                                              (reasons.text().empty() ? "" : ": " + reasons.text()));
+        throw Failure(PDL_BAD_MODEL_FILE,
+                      path + " has a broken header" +
+                          (reasons.text().empty() ? "" : ": " + reasons.text()));
     }
     if (gguf_find_key(gguf.get(), "general.architecture") < 0) {
         throw Failure(PDL_BAD_MODEL_FILE, path + " names no model architecture");
@@ -77,13 +80,16 @@ int32_t check_one(const std::string &path) {
         const int64_t end = data + static_cast<int64_t>(gguf_get_tensor_offset(gguf.get(), i)) +
                             static_cast<int64_t>(gguf_get_tensor_size(gguf.get(), i));
         if (end > size) {
-            throw Failure(PDL_BAD_MODEL_FILE, path + " is truncated: " + std::to_string(size) + " bytes, but tensor " +
-                                                  gguf_get_tensor_name(gguf.get(), i) + " ends at " +
-                                                  std::to_string(end));
+            throw Failure(PDL_BAD_MODEL_FILE, path + " is truncated: " + std::to_string(size) +
+                                                  " bytes, but tensor " +
+                                                  gguf_get_tensor_name(gguf.get(), i) +
+                                                  " ends at " + std::to_string(end));
         }
     }
     const int64_t key = gguf_find_key(gguf.get(), "split.count");
-    return key >= 0 && gguf_get_kv_type(gguf.get(), key) == GGUF_TYPE_UINT16 ? gguf_get_val_u16(gguf.get(), key) : 1;
+    return key >= 0 && gguf_get_kv_type(gguf.get(), key) == GGUF_TYPE_UINT16
+               ? gguf_get_val_u16(gguf.get(), key)
+               : 1;
 }
 
 } // namespace

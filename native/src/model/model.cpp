@@ -1,8 +1,8 @@
 #include "model/model.h"
 
+#include "model/gguf_check.h"
 #include "platform/assertions.h"
 #include "platform/errors.h"
-#include "model/gguf_check.h"
 #include "platform/log_ring.h"
 #include "platform/processor.h"
 #include "platform/wakeup.h"
@@ -51,7 +51,8 @@ std::string metadata_text(const llama_model *model, int32_t index,
 
 std::string metadata_value(const llama_model *model, const std::string &key) {
     std::vector<char> buffer(128);
-    const int32_t length = llama_model_meta_val_str(model, key.c_str(), buffer.data(), buffer.size());
+    const int32_t length =
+        llama_model_meta_val_str(model, key.c_str(), buffer.data(), buffer.size());
     return length < 0 ? std::string() : std::string(buffer.data());
 }
 
@@ -110,7 +111,8 @@ void pdl_load_free(pdl_load *load) {
     delete load;
 }
 
-int32_t pdl_model_load(const pdl_model_params *params, pdl_load *load, pdl_model **model, pdl_error *error) {
+int32_t pdl_model_load(const pdl_model_params *params, pdl_load *load, pdl_model **model,
+                       pdl_error *error) {
     return guarded(error, PDL_BAD_MODEL_FILE, [&] {
         start_llama_cpp();
         if (params->n_gpu_layers < -1) {
@@ -161,13 +163,15 @@ void pdl_model_get_info(const pdl_model *model, pdl_model_info *info) {
     info->has_decoder = llama_model_has_decoder(native);
     info->is_recurrent = llama_model_is_recurrent(native);
     info->is_hybrid = llama_model_is_hybrid(native);
-    const bool has_vocabulary = llama_vocab_type(model->vocab) != LLAMA_VOCAB_TYPE_NONE && info->n_vocab > 0;
+    const bool has_vocabulary =
+        llama_vocab_type(model->vocab) != LLAMA_VOCAB_TYPE_NONE && info->n_vocab > 0;
     const std::string pooling = architecture_value(native, ".pooling_type");
     info->pooling_type = pooling.empty() ? -1 : std::atoi(pooling.c_str());
     // A pooling type other than "none" in the file marks a model that was
     // trained to embed; its output head, if any, is not for generation.
-    info->can_generate = info->has_decoder && !info->has_encoder && has_vocabulary && is_causal(native) &&
-                         info->pooling_type <= 0 && !llama_model_is_diffusion(native);
+    info->can_generate = info->has_decoder && !info->has_encoder && has_vocabulary &&
+                         is_causal(native) && info->pooling_type <= 0 &&
+                         !llama_model_is_diffusion(native);
     info->can_embed = has_vocabulary && !(info->has_encoder && info->has_decoder);
     info->n_parameters = llama_model_n_params(native);
     info->size_bytes = llama_model_size(native);
@@ -180,7 +184,8 @@ int32_t pdl_model_metadata(const pdl_model *model, char **json, pdl_error *error
             object[metadata_text(model->model, i, llama_model_meta_key_by_index)] =
                 metadata_text(model->model, i, llama_model_meta_val_str_by_index);
         }
-        *json = paddler::copy_string(object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+        *json = paddler::copy_string(
+            object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     });
 }
 
@@ -195,7 +200,8 @@ int32_t pdl_tokenize(const pdl_model *model, const char *text, int32_t n_bytes, 
                      int32_t parse_special, int32_t *tokens, int32_t capacity, pdl_error *error) {
     int32_t n_tokens = -1;
     guarded(error, PDL_INTERNAL, [&] {
-        n_tokens = llama_tokenize(model->vocab, text, n_bytes, tokens, capacity, add_special != 0, parse_special != 0);
+        n_tokens = llama_tokenize(model->vocab, text, n_bytes, tokens, capacity, add_special != 0,
+                                  parse_special != 0);
         if (n_tokens == INT32_MIN) {
             n_tokens = -1;
             throw Failure(PDL_INVALID_ARGUMENT, "the text has too many tokens to count");
@@ -206,7 +212,8 @@ int32_t pdl_tokenize(const pdl_model *model, const char *text, int32_t n_bytes, 
     return n_tokens;
 }
 
-int32_t pdl_token_text(const pdl_model *model, int32_t token, int32_t special, char *text, int32_t capacity) {
+int32_t pdl_token_text(const pdl_model *model, int32_t token, int32_t special, char *text,
+                       int32_t capacity) {
     if (token < 0 || token >= llama_vocab_n_tokens(model->vocab)) {
         return -1;
     }
@@ -214,7 +221,8 @@ int32_t pdl_token_text(const pdl_model *model, int32_t token, int32_t special, c
 }
 
 int32_t pdl_token_is_end(const pdl_model *model, int32_t token) {
-    return token >= 0 && token < llama_vocab_n_tokens(model->vocab) && llama_vocab_is_eog(model->vocab, token);
+    return token >= 0 && token < llama_vocab_n_tokens(model->vocab) &&
+           llama_vocab_is_eog(model->vocab, token);
 }
 
 } // extern "C"

@@ -3,8 +3,9 @@
 
 #include "model/compute.h"
 #include "model/control_tokens.h"
-#include "llama.h"
 #include "paddler_engine.h"
+
+#include "llama.h"
 
 #include <memory>
 #include <string>
@@ -14,7 +15,7 @@ struct pdl_model {
     const llama_vocab *vocab = nullptr;
     std::unique_ptr<const paddler::ControlTokens> control_tokens;
     std::string path;
-    bool on_gpu = false; // the KV cache of layers on a GPU is there, too
+    bool on_gpu = false;              // the KV cache of layers on a GPU is there, too
     mutable paddler::Compute compute; // shared by the model's contexts
 
     ~pdl_model() {

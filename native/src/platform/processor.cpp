@@ -1,6 +1,7 @@
 #include "platform/processor.h"
 
 #include "platform/errors.h"
+
 #include "ggml-cpu.h"
 
 #include <string>
@@ -23,8 +24,10 @@ void check_processor() {
         {"BMI2", ggml_cpu_has_bmi2() != 0, __builtin_cpu_supports("bmi2") != 0},
         {"FMA", ggml_cpu_has_fma() != 0, __builtin_cpu_supports("fma") != 0},
         {"AVX-512", ggml_cpu_has_avx512() != 0, __builtin_cpu_supports("avx512f") != 0},
-        {"AVX-512 VBMI", ggml_cpu_has_avx512_vbmi() != 0, __builtin_cpu_supports("avx512vbmi") != 0},
-        {"AVX-512 VNNI", ggml_cpu_has_avx512_vnni() != 0, __builtin_cpu_supports("avx512vnni") != 0},
+        {"AVX-512 VBMI", ggml_cpu_has_avx512_vbmi() != 0,
+         __builtin_cpu_supports("avx512vbmi") != 0},
+        {"AVX-512 VNNI", ggml_cpu_has_avx512_vnni() != 0,
+         __builtin_cpu_supports("avx512vnni") != 0},
     };
     std::string missing;
     for (const Extension &extension : extensions) {
@@ -33,8 +36,9 @@ void check_processor() {
         }
     }
     if (!missing.empty()) {
-        throw Failure(PDL_UNSUPPORTED, "this build of Paddler was made for another processor; this one lacks " +
-                                           missing + ": install Paddler from source on this machine");
+        throw Failure(PDL_UNSUPPORTED,
+                      "this build of Paddler was made for another processor; this one lacks " +
+                          missing + ": install Paddler from source on this machine");
     }
 #endif
 }

@@ -77,9 +77,9 @@ Constraint::Constraint(const llama_vocab *vocab, const GrammarSpec &spec) {
         patterns.push_back(pattern.c_str());
     }
     try {
-        grammar_.reset(llama_grammar_init_impl(vocab, spec.text.c_str(), spec.root.c_str(), spec.lazy,
-                                               patterns.data(), patterns.size(), spec.trigger_tokens.data(),
-                                               spec.trigger_tokens.size()));
+        grammar_.reset(llama_grammar_init_impl(
+            vocab, spec.text.c_str(), spec.root.c_str(), spec.lazy, patterns.data(),
+            patterns.size(), spec.trigger_tokens.data(), spec.trigger_tokens.size()));
     } catch (const std::exception &exception) {
         throw Failure(PDL_BAD_GRAMMAR, exception.what());
     }
@@ -115,9 +115,10 @@ bool Constraint::allows(llama_token token) const {
 void Constraint::filter(std::vector<llama_token_data> &candidates) const {
     llama_token_data_array array = {candidates.data(), candidates.size(), -1, false};
     llama_grammar_apply_impl(*grammar_, &array);
-    candidates.erase(std::remove_if(candidates.begin(), candidates.end(),
-                                    [](const llama_token_data &candidate) { return !is_possible(candidate); }),
-                     candidates.end());
+    candidates.erase(
+        std::remove_if(candidates.begin(), candidates.end(),
+                       [](const llama_token_data &candidate) { return !is_possible(candidate); }),
+        candidates.end());
 }
 
 void check_grammar(const llama_vocab *vocab, const GrammarSpec &spec) {
@@ -129,7 +130,8 @@ void check_grammar(const llama_vocab *vocab, const GrammarSpec &spec) {
 
 } // namespace paddler
 
-extern "C" int32_t pdl_grammar_check(const pdl_model *model, const char *grammar, const char *root, pdl_error *error) {
+extern "C" int32_t pdl_grammar_check(const pdl_model *model, const char *grammar, const char *root,
+                                     pdl_error *error) {
     return paddler::guarded(error, PDL_BAD_GRAMMAR, [&] {
         paddler::GrammarSpec spec;
         spec.text = grammar;

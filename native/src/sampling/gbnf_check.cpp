@@ -1,7 +1,8 @@
 #include "sampling/gbnf_check.h"
 
-#include "llama-grammar.h"
 #include "platform/nesting.h"
+
+#include "llama-grammar.h"
 
 #include <algorithm>
 #include <exception>
@@ -52,7 +53,8 @@ std::string excerpt(std::string_view rest) {
         return "the end of the line";
     }
     size_t length = std::min(rest.size(), max_excerpt_bytes);
-    while (length < rest.size() && length > 0 && (static_cast<unsigned char>(rest[length]) & 0xC0) == 0x80) {
+    while (length < rest.size() && length > 0 &&
+           (static_cast<unsigned char>(rest[length]) & 0xC0) == 0x80) {
         length--;
     }
     return "`" + std::string(rest.substr(0, length)) + (length < rest.size() ? "…`" : "`");
@@ -62,15 +64,19 @@ std::string excerpt(std::string_view rest) {
 std::string with_place(const std::string &complaint, const std::string &text, size_t rule_line) {
     const size_t found = complaint.find(before_rest);
     if (found != std::string::npos) {
-        const std::string_view rest = std::string_view(complaint).substr(found + before_rest.size());
-        if (rest.size() <= text.size() && text.compare(text.size() - rest.size(), rest.size(), rest) == 0) {
+        const std::string_view rest =
+            std::string_view(complaint).substr(found + before_rest.size());
+        if (rest.size() <= text.size() &&
+            text.compare(text.size() - rest.size(), rest.size(), rest) == 0) {
             const size_t offset = text.size() - rest.size();
             const std::string met = rest.empty() ? "the end of the grammar" : excerpt(rest);
             const bool expects = complaint.compare(0, expecting.size(), expecting) == 0;
-            return place_of(text, offset) + ": " + complaint.substr(0, found) + (expects ? ", not " : ": ") + met;
+            return place_of(text, offset) + ": " + complaint.substr(0, found) +
+                   (expects ? ", not " : ": ") + met;
         }
     }
-    const std::string what = complaint == "stoull" || complaint == "stoul" ? "a number is too large" : complaint;
+    const std::string what =
+        complaint == "stoull" || complaint == "stoul" ? "a number is too large" : complaint;
     return "the rule in line " + std::to_string(rule_line) + ": " + what;
 }
 
@@ -91,7 +97,8 @@ bool ends_alternative(const llama_grammar_element &element) {
 // does without remembering: what that would cost is added up.
 class LeftmostSearch {
 public:
-    explicit LeftmostSearch(const llama_grammar_parser &parser) : parser_(parser), found_(parser.rules.size()) {}
+    explicit LeftmostSearch(const llama_grammar_parser &parser)
+        : parser_(parser), found_(parser.rules.size()) {}
 
     // Empty: nothing is wrong.
     std::string fault() {
@@ -121,7 +128,8 @@ private:
         if (found.state == State::visiting) {
             fault_ = "rule \"" + name_of(parser_, rule) + "\" begins with itself (left recursion)";
         } else if (depth >= max_rule_nesting) {
-            fault_ = "rules begin with each other more than " + std::to_string(max_rule_nesting) + " deep";
+            fault_ = "rules begin with each other more than " + std::to_string(max_rule_nesting) +
+                     " deep";
         }
         if (!fault_.empty()) {
             return 0;
@@ -134,7 +142,8 @@ private:
             if (ends_alternative(element)) {
                 is_leftmost = true;
             } else if (element.type == LLAMA_GRETYPE_RULE_REF && is_leftmost) {
-                n_visits = std::min(n_visits + visit(element.value, depth + 1), max_rule_visits + 1);
+                n_visits =
+                    std::min(n_visits + visit(element.value, depth + 1), max_rule_visits + 1);
                 is_leftmost = found_[element.value].may_be_empty;
             } else {
                 is_leftmost = false;
@@ -161,11 +170,12 @@ private:
     std::string fault_;
 };
 
-std::string undefined_rule(const llama_grammar_parser &parser, const std::vector<size_t> &first_lines) {
+std::string undefined_rule(const llama_grammar_parser &parser,
+                           const std::vector<size_t> &first_lines) {
     for (const auto &[name, id] : parser.symbol_ids) {
         if (id >= parser.rules.size() || parser.rules[id].empty()) {
-            return "the rule in line " + std::to_string(first_lines[id]) + " names a rule \"" + name +
-                   "\" that is not defined";
+            return "the rule in line " + std::to_string(first_lines[id]) + " names a rule \"" +
+                   name + "\" that is not defined";
         }
     }
     return std::string();
@@ -175,7 +185,8 @@ std::string undefined_rule(const llama_grammar_parser &parser, const std::vector
 
 std::string gbnf_fault(const llama_vocab *vocab, const std::string &text, const std::string &root) {
     if (bracket_nesting(text) > max_bracket_nesting) {
-        return "the grammar's brackets are nested more than " + std::to_string(max_bracket_nesting) + " deep";
+        return "the grammar's brackets are nested more than " +
+               std::to_string(max_bracket_nesting) + " deep";
     }
     llama_grammar_parser parser(vocab);
     std::vector<size_t> first_lines; // by rule: where it was met first

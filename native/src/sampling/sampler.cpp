@@ -9,8 +9,8 @@
 
 // Lets one binary use the widest vectors of the machine it runs on. The
 // sanitizers' runtimes are not up when such functions are resolved.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define PDL_VECTORIZED __attribute__((target_clones("default", "avx2", "arch=x86-64-v4")))
 #else
 #define PDL_VECTORIZED
@@ -38,7 +38,8 @@ bool any_above(const float *values, int32_t n, float threshold) {
 }
 
 // The k greatest logits, unordered.
-void select_top_k(const float *logits, int32_t n_vocab, int32_t k, std::vector<llama_token_data> &top) {
+void select_top_k(const float *logits, int32_t n_vocab, int32_t k,
+                  std::vector<llama_token_data> &top) {
     const size_t room = static_cast<size_t>(k) * 4 + block;
     top.clear();
     top.reserve(room);
@@ -81,14 +82,16 @@ double log_sum_exp(const float *logits, int32_t n_vocab) {
 
 } // namespace
 
-Sampler::Sampler(const llama_vocab *vocab, const ControlTokens &control_tokens, SamplerParams params,
-                 int32_t context_tokens)
+Sampler::Sampler(const llama_vocab *vocab, const ControlTokens &control_tokens,
+                 SamplerParams params, int32_t context_tokens)
     : vocab_(vocab), n_vocab_(llama_vocab_n_tokens(vocab)), params_(std::move(params)),
       random_(params_.values.seed) {
     const pdl_sampling &values = params_.values;
     const bool penalizes = values.penalty_repeat != 1.0f || values.penalty_frequency != 0.0f ||
                            values.penalty_presence != 0.0f;
-    window_tokens_ = !penalizes ? 0 : values.penalty_last_n < 0 ? context_tokens : values.penalty_last_n;
+    window_tokens_ = !penalizes                  ? 0
+                     : values.penalty_last_n < 0 ? context_tokens
+                                                 : values.penalty_last_n;
     forbid(control_tokens);
     if (!params_.grammar.text.empty()) {
         grammar_ = std::make_unique<Constraint>(vocab_, params_.grammar);
@@ -102,8 +105,10 @@ void Sampler::forbid(const ControlTokens &control_tokens) {
         forbidden_tokens_ = control_tokens.ends;
     }
     if (!params_.grammar.text.empty()) {
-        std::copy_if(control_tokens.others.begin(), control_tokens.others.end(), std::back_inserter(forbidden_tokens_),
-                     [this](llama_token token) { return params_.preserved_tokens.count(token) == 0; });
+        std::copy_if(control_tokens.others.begin(), control_tokens.others.end(),
+                     std::back_inserter(forbidden_tokens_), [this](llama_token token) {
+                         return params_.preserved_tokens.count(token) == 0;
+                     });
     }
 }
 

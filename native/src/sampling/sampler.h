@@ -7,9 +7,9 @@
 // only if it does not fit.
 #pragma once
 
-#include "sampling/constraint.h"
 #include "model/control_tokens.h"
 #include "paddler_engine.h"
+#include "sampling/constraint.h"
 
 #include "llama.h"
 

@@ -1,9 +1,9 @@
 #include "sampling/schema_grammar.h"
 
-#include "platform/errors.h"
-#include "sampling/gbnf_check.h"
-#include "platform/nesting.h"
 #include "paddler_chat.h"
+#include "platform/errors.h"
+#include "platform/nesting.h"
+#include "sampling/gbnf_check.h"
 
 #include "json-schema-to-grammar.h"
 #include "json.h"
@@ -150,7 +150,8 @@ extern "C" int32_t pdl_schema_to_grammar(const char *schema, char **grammar, pdl
         const auto made = paddler::with_valid_keys(json_schema_to_grammar(parsed, true));
         const std::string fault = paddler::gbnf_fault(nullptr, made, "root");
         if (!fault.empty()) {
-            throw paddler::Failure(PDL_BAD_SCHEMA, "the schema makes a grammar that cannot be used: " + fault);
+            throw paddler::Failure(PDL_BAD_SCHEMA,
+                                   "the schema makes a grammar that cannot be used: " + fault);
         }
         *grammar = paddler::copy_string(made);
     });

@@ -47,7 +47,8 @@ struct TextSegment {
 
 class TextPipeline {
 public:
-    TextPipeline(std::vector<std::string> stops, std::vector<ClassMarker> markers, int32_t initial_class);
+    TextPipeline(std::vector<std::string> stops, std::vector<ClassMarker> markers,
+                 int32_t initial_class);
 
     // Appends what became certain to segments. After a stop string nothing
     // more comes out.

@@ -7,9 +7,11 @@
 
 namespace paddler {
 
-Generation::Generation(std::unique_ptr<Request> accepted, int32_t n_cached, uint64_t n_before, Clock::time_point now)
-    : request(std::move(accepted)), text(request->stops, request->markers, request->initial_class), arrival(n_before),
-      n_to_prefill(static_cast<int32_t>(request->prompt.size()) - n_cached), started(now), prefilled(now) {}
+Generation::Generation(std::unique_ptr<Request> accepted, int32_t n_cached, uint64_t n_before,
+                       Clock::time_point now)
+    : request(std::move(accepted)), text(request->stops, request->markers, request->initial_class),
+      arrival(n_before), n_to_prefill(static_cast<int32_t>(request->prompt.size()) - n_cached),
+      started(now), prefilled(now) {}
 
 void Generation::take(llama_token token, const llama_vocab *vocab, Output &output) {
     const bool is_preserved = request->preserved_tokens.count(token) > 0;
@@ -51,9 +53,10 @@ Output Generation::replay(const llama_vocab *vocab) {
         segment.text.erase(0, n_skipped);
         n_sent -= n_skipped;
     }
-    output.segments.erase(std::remove_if(output.segments.begin(), output.segments.end(),
-                                         [](const TextSegment &segment) { return segment.text.empty(); }),
-                          output.segments.end());
+    output.segments.erase(
+        std::remove_if(output.segments.begin(), output.segments.end(),
+                       [](const TextSegment &segment) { return segment.text.empty(); }),
+        output.segments.end());
     output.token_class = text.current_class();
     return output;
 }

@@ -34,7 +34,8 @@ struct Behind {
 
 struct Generation {
     // n_before: requests that started earlier.
-    Generation(std::unique_ptr<Request> accepted, int32_t n_cached, uint64_t n_before, Clock::time_point now);
+    Generation(std::unique_ptr<Request> accepted, int32_t n_cached, uint64_t n_before,
+               Clock::time_point now);
 
     // Takes a generated token into text, sampler and counts; what comes of it
     // is added to the output. Throws Failure PDL_GRAMMAR_DEAD_END.
@@ -65,7 +66,7 @@ struct Generation {
     llama_token next = LLAMA_TOKEN_NULL;
     int32_t n_generated = 0;
     int32_t n_by_class[n_classes] = {};
-    int32_t n_undecided = 0; // generated tokens that are in no class yet
+    int32_t n_undecided = 0;                 // generated tokens that are in no class yet
     std::unique_ptr<Failure> replay_failure; // ends it once the prompt is done
 };
 

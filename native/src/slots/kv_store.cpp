@@ -15,8 +15,8 @@ KvStore::KvStore(llama_context *context, int32_t max_checkpoints)
     const llama_model *model = llama_get_model(context);
     window_ = llama_model_n_swa(model);
     kind_ = llama_model_is_recurrent(model) || llama_model_is_hybrid(model) ? Kind::recurrent
-            : window_ > 0                                                    ? Kind::sliding_window
-                                                                             : Kind::plain;
+            : window_ > 0                                                   ? Kind::sliding_window
+                                                                            : Kind::plain;
 }
 
 bool KvStore::can_cut(int32_t pos_min, int32_t n_in_memory, int32_t n_wanted) const {
@@ -42,7 +42,8 @@ int32_t KvStore::reachable_from(int32_t pos_min, int32_t n_in_memory, const Sequ
     if (can_cut(pos_min, n_in_memory, n_wanted)) {
         return n_wanted;
     }
-    for (auto checkpoint = state.checkpoints.rbegin(); checkpoint != state.checkpoints.rend(); ++checkpoint) {
+    for (auto checkpoint = state.checkpoints.rbegin(); checkpoint != state.checkpoints.rend();
+         ++checkpoint) {
         if (checkpoint->n_tokens <= n_wanted) {
             return checkpoint->n_tokens;
         }
@@ -51,11 +52,13 @@ int32_t KvStore::reachable_from(int32_t pos_min, int32_t n_in_memory, const Sequ
 }
 
 int32_t KvStore::reachable(llama_seq_id seq, const SequenceState &state, int32_t n_wanted) const {
-    return state.tokens.empty() ? 0 : reachable_from(pos_min(seq), n_in_memory(seq), state, n_wanted);
+    return state.tokens.empty() ? 0
+                                : reachable_from(pos_min(seq), n_in_memory(seq), state, n_wanted);
 }
 
 int32_t KvStore::reachable_saved(const SequenceState &state, int32_t n_wanted) const {
-    return reachable_from(state.pos_min, static_cast<int32_t>(state.tokens.size()), state, n_wanted);
+    return reachable_from(state.pos_min, static_cast<int32_t>(state.tokens.size()), state,
+                          n_wanted);
 }
 
 int32_t KvStore::n_in_memory(llama_seq_id seq) const {
@@ -76,8 +79,10 @@ void KvStore::recover(llama_seq_id seq, SequenceState &state) {
     cut(seq, state, INT32_MAX, static_cast<int32_t>(state.tokens.size()));
 }
 
-int32_t KvStore::cut(llama_seq_id seq, SequenceState &state, int32_t n_in_memory, int32_t n_wanted) {
-    const int32_t n_kept = state.tokens.empty() ? 0 : reachable_from(pos_min(seq), n_in_memory, state, n_wanted);
+int32_t KvStore::cut(llama_seq_id seq, SequenceState &state, int32_t n_in_memory,
+                     int32_t n_wanted) {
+    const int32_t n_kept =
+        state.tokens.empty() ? 0 : reachable_from(pos_min(seq), n_in_memory, state, n_wanted);
     if (n_kept == 0) {
         clear(seq, state);
         return 0;
@@ -125,7 +130,8 @@ void KvStore::add_checkpoint(llama_seq_id seq, SequenceState &state) {
     if (!state.checkpoints.empty() && state.checkpoints.back().n_tokens >= n_tokens) {
         return;
     }
-    const size_t size = llama_state_seq_get_size_ext(context_, seq, LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY);
+    const size_t size =
+        llama_state_seq_get_size_ext(context_, seq, LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY);
     auto data = std::make_shared<std::vector<uint8_t>>(size);
     if (size == 0 || llama_state_seq_get_data_ext(context_, data->data(), size, seq,
                                                   LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY) != size) {
@@ -148,7 +154,8 @@ bool KvStore::take_back_padding(llama_seq_id seq, const SequenceState &state) {
     return llama_memory_seq_rm(memory_, seq, n_held, -1) && is_consistent(seq, state);
 }
 
-bool KvStore::copy(llama_seq_id from, const SequenceState &source, llama_seq_id to, SequenceState &target) {
+bool KvStore::copy(llama_seq_id from, const SequenceState &source, llama_seq_id to,
+                   SequenceState &target) {
     if (kind_ == Kind::plain) {
         llama_memory_seq_rm(memory_, to, -1, -1);
         llama_memory_seq_cp(memory_, from, to, -1, -1);

@@ -67,7 +67,8 @@ public:
 
     // Copies all of a sequence. True if the data moves only with the next
     // llama_decode: neither may be overwritten by other means before that.
-    bool copy(llama_seq_id from, const SequenceState &source, llama_seq_id to, SequenceState &target);
+    bool copy(llama_seq_id from, const SequenceState &source, llama_seq_id to,
+              SequenceState &target);
 
     // The sequence's whole state in host memory; empty if it cannot be had.
     std::vector<uint8_t> save(llama_seq_id seq) const;
@@ -83,7 +84,8 @@ private:
     enum class Kind { plain, sliding_window, recurrent };
 
     bool can_cut(int32_t pos_min, int32_t n_in_memory, int32_t n_wanted) const;
-    int32_t reachable_from(int32_t pos_min, int32_t n_in_memory, const SequenceState &state, int32_t n_wanted) const;
+    int32_t reachable_from(int32_t pos_min, int32_t n_in_memory, const SequenceState &state,
+                           int32_t n_wanted) const;
     int32_t cut(llama_seq_id seq, SequenceState &state, int32_t n_in_memory, int32_t n_wanted);
     int32_t n_in_memory(llama_seq_id seq) const;
 

@@ -94,7 +94,8 @@ int32_t Placer::most_held(std::vector<Slot> &slots, const Request &request) {
     return std::max(best_shared(slots, request).n_tokens, best_saved(request).n_tokens);
 }
 
-const Slot *Placer::awaited_slot(std::vector<Slot> &slots, Request &request, Clock::time_point now) {
+const Slot *Placer::awaited_slot(std::vector<Slot> &slots, Request &request,
+                                 Clock::time_point now) {
     if (!reuse_) {
         return nullptr;
     }
@@ -102,7 +103,8 @@ const Slot *Placer::awaited_slot(std::vector<Slot> &slots, Request &request, Clo
         Slot *ahead = nullptr;
         int32_t n_ahead = min_gain_tokens - 1;
         for (auto &slot : slots) {
-            const int32_t n_tokens = slot.is_prefilling() ? usable_prefix(slot.generation->request->prompt, request) : 0;
+            const int32_t n_tokens =
+                slot.is_prefilling() ? usable_prefix(slot.generation->request->prompt, request) : 0;
             if (n_tokens > n_ahead) {
                 ahead = &slot;
                 n_ahead = n_tokens;
@@ -116,10 +118,11 @@ const Slot *Placer::awaited_slot(std::vector<Slot> &slots, Request &request, Clo
             ahead->generation->request->add_checkpoint(n_ahead);
         }
     }
-    const auto slot = std::find_if(slots.begin(), slots.end(),
-                                   [&request](const Slot &each) { return prefills(each, request.ahead->id); });
-    const bool is_worth_it =
-        slot != slots.end() && slot->n_held() < request.ahead->n_tokens && now < request.ahead->until;
+    const auto slot = std::find_if(slots.begin(), slots.end(), [&request](const Slot &each) {
+        return prefills(each, request.ahead->id);
+    });
+    const bool is_worth_it = slot != slots.end() && slot->n_held() < request.ahead->n_tokens &&
+                             now < request.ahead->until;
     return is_worth_it ? &*slot : nullptr;
 }
 
@@ -129,7 +132,8 @@ Slot *Placer::least_valuable(std::vector<Slot> &slots, const Slot *besides) {
         // Slots that stand apart decode apart, each time with all weights. Where
         // nothing is reused, the nearest is best; else any that padding reaches.
         const int32_t gap = gap_to_busy(slots, slot);
-        return std::make_tuple(reuse_ ? (gap > most_bridged ? 1 : 0) : gap, !slot.state.tokens.empty(), slot.last_used);
+        return std::make_tuple(reuse_ ? (gap > most_bridged ? 1 : 0) : gap,
+                               !slot.state.tokens.empty(), slot.last_used);
     };
     for (auto &slot : slots) {
         if (slot.is_free() && &slot != besides && (least == nullptr || rank(slot) < rank(*least))) {
@@ -193,7 +197,8 @@ Placement Placer::restore(std::list<SavedSequence>::iterator entry, Slot &to, in
     return {&to, n_cached, n_cached > 0 ? PDL_CACHE_RAM : PDL_CACHE_NONE, false};
 }
 
-Placement Placer::place(std::vector<Slot> &slots, Request &request, std::vector<uint64_t> &dropped) {
+Placement Placer::place(std::vector<Slot> &slots, Request &request,
+                        std::vector<uint64_t> &dropped) {
     int32_t n_common = 0;
     const Placement placement = find(slots, request, dropped, n_common);
     if (store_.needs_checkpoints() && n_common - placement.n_cached >= min_gain_tokens) {
@@ -202,8 +207,8 @@ Placement Placer::place(std::vector<Slot> &slots, Request &request, std::vector<
     return placement;
 }
 
-Placement Placer::find(std::vector<Slot> &slots, const Request &request, std::vector<uint64_t> &dropped,
-                       int32_t &n_common) {
+Placement Placer::find(std::vector<Slot> &slots, const Request &request,
+                       std::vector<uint64_t> &dropped, int32_t &n_common) {
     if (!reuse_) {
         Slot *slot = least_valuable(slots, nullptr);
         store_.clear(slot->seq, slot->state);

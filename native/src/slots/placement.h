@@ -6,8 +6,8 @@
 // is worth more than the copy costs.
 #pragma once
 
-#include "slots/kv_store.h"
 #include "paddler_engine.h"
+#include "slots/kv_store.h"
 #include "slots/prompt_cache.h"
 #include "slots/slot.h"
 

@@ -1,7 +1,7 @@
 #include "slots/request.h"
 
-#include "platform/errors.h"
 #include "model/model.h"
+#include "platform/errors.h"
 
 #include <algorithm>
 #include <cmath>
@@ -16,12 +16,14 @@ void require(bool condition, const char *what) {
     }
 }
 
-void append_tokens(std::vector<llama_token> &target, const int32_t *tokens, int32_t n_tokens, int32_t n_vocab) {
+void append_tokens(std::vector<llama_token> &target, const int32_t *tokens, int32_t n_tokens,
+                   int32_t n_vocab) {
     require(n_tokens >= 0 && (n_tokens == 0 || tokens != nullptr), "a token array is missing");
     for (int32_t i = 0; i < n_tokens; i++) {
         if (tokens[i] < 0 || tokens[i] >= n_vocab) {
             throw Failure(PDL_INVALID_ARGUMENT, "token " + std::to_string(tokens[i]) +
-                                                    " is outside the vocabulary of " + std::to_string(n_vocab));
+                                                    " is outside the vocabulary of " +
+                                                    std::to_string(n_vocab));
         }
         target.push_back(tokens[i]);
     }
@@ -29,11 +31,13 @@ void append_tokens(std::vector<llama_token> &target, const int32_t *tokens, int3
 
 SamplerParams copy_sampling(const pdl_request &source, int32_t n_vocab) {
     const pdl_sampling &values = source.sampling;
-    require(std::isfinite(values.temperature) && values.temperature >= 0.0f, "temperature must be 0 or more");
+    require(std::isfinite(values.temperature) && values.temperature >= 0.0f,
+            "temperature must be 0 or more");
     require(values.top_k >= 0, "top_k must be 0 or more");
     require(values.top_p >= 0.0f && values.top_p <= 1.0f, "top_p must be between 0 and 1");
     require(values.min_p >= 0.0f && values.min_p <= 1.0f, "min_p must be between 0 and 1");
-    require(std::isfinite(values.penalty_repeat) && values.penalty_repeat > 0.0f, "penalty_repeat must be above 0");
+    require(std::isfinite(values.penalty_repeat) && values.penalty_repeat > 0.0f,
+            "penalty_repeat must be above 0");
     require(std::isfinite(values.penalty_frequency), "penalty_frequency must be finite");
     require(std::isfinite(values.penalty_presence), "penalty_presence must be finite");
     require(values.penalty_last_n >= -1, "penalty_last_n must be -1 or more");
@@ -43,7 +47,8 @@ SamplerParams copy_sampling(const pdl_request &source, int32_t n_vocab) {
     params.ignore_end = source.ignore_end != 0;
     for (int32_t i = 0; i < values.n_logit_biases; i++) {
         const pdl_logit_bias &bias = values.logit_biases[i];
-        require(bias.token >= 0 && bias.token < n_vocab, "logit_bias names a token outside the vocabulary");
+        require(bias.token >= 0 && bias.token < n_vocab,
+                "logit_bias names a token outside the vocabulary");
         require(!std::isnan(bias.bias), "logit_bias must be a number");
         params.logit_biases.push_back(bias);
     }
@@ -54,8 +59,8 @@ SamplerParams copy_sampling(const pdl_request &source, int32_t n_vocab) {
         for (int32_t i = 0; i < source.n_grammar_trigger_patterns; i++) {
             params.grammar.trigger_patterns.emplace_back(source.grammar_trigger_patterns[i]);
         }
-        append_tokens(params.grammar.trigger_tokens, source.grammar_trigger_tokens, source.n_grammar_trigger_tokens,
-                      n_vocab);
+        append_tokens(params.grammar.trigger_tokens, source.grammar_trigger_tokens,
+                      source.n_grammar_trigger_tokens, n_vocab);
         if (source.grammar_prefix != nullptr) {
             params.grammar.prefix = source.grammar_prefix;
         }
@@ -126,8 +131,8 @@ void Request::add_checkpoint(int32_t position) {
     checkpoints.insert(std::upper_bound(checkpoints.begin(), checkpoints.end(), at), at);
 }
 
-std::unique_ptr<Request> copy_request(const pdl_request &source, const pdl_model &model, int32_t n_ctx_slot,
-                                      const BatchLimits &limits) {
+std::unique_ptr<Request> copy_request(const pdl_request &source, const pdl_model &model,
+                                      int32_t n_ctx_slot, const BatchLimits &limits) {
     const llama_vocab *vocab = model.vocab;
     const int32_t n_vocab = llama_vocab_n_tokens(vocab);
     auto request = std::make_unique<Request>();
@@ -147,7 +152,8 @@ std::unique_ptr<Request> copy_request(const pdl_request &source, const pdl_model
     const int32_t n_beyond = cells_beyond_positions(*request);
     if (n_all + n_beyond >= n_ctx_slot) {
         throw Failure(PDL_PROMPT_TOO_LONG, "the prompt has " + std::to_string(n_all + n_beyond) +
-                                               " tokens, but a slot's context holds " + std::to_string(n_ctx_slot) +
+                                               " tokens, but a slot's context holds " +
+                                               std::to_string(n_ctx_slot) +
                                                " and at least one must be left to generate");
     }
     require(source.max_tokens > source.n_replay, "max_tokens were generated already");
@@ -162,9 +168,11 @@ std::unique_ptr<Request> copy_request(const pdl_request &source, const pdl_model
     request->initial_class = source.initial_class;
     for (int32_t i = 0; i < source.n_markers; i++) {
         const pdl_class_marker &marker = source.markers[i];
-        require(is_class(marker.next_class) && (marker.when_class == -1 || is_class(marker.when_class)),
+        require(is_class(marker.next_class) &&
+                    (marker.when_class == -1 || is_class(marker.when_class)),
                 "unknown token class in a marker");
-        request->markers.push_back({marker.text, marker.when_class, marker.next_class, marker.emit != 0});
+        request->markers.push_back(
+            {marker.text, marker.when_class, marker.next_class, marker.emit != 0});
     }
     std::vector<llama_token> preserved;
     append_tokens(preserved, source.preserved_tokens, source.n_preserved_tokens, n_vocab);
@@ -177,7 +185,8 @@ std::unique_ptr<Request> copy_request(const pdl_request &source, const pdl_model
     request->with_raw_text = source.with_raw_text != 0;
     SamplerParams sampling = copy_sampling(source, n_vocab);
     sampling.preserved_tokens = request->preserved_tokens;
-    request->sampler = std::make_unique<Sampler>(vocab, *model.control_tokens, std::move(sampling), n_ctx_slot);
+    request->sampler =
+        std::make_unique<Sampler>(vocab, *model.control_tokens, std::move(sampling), n_ctx_slot);
     for (int32_t i = 0; i < n_prompt; i++) {
         const llama_token token = request->prompt[static_cast<size_t>(i)];
         if (token >= 0) { // not an image's position

@@ -1,12 +1,13 @@
 // A request as the engine keeps it: a checked, deep copy of pdl_request.
 #pragma once
 
-#include "llama.h"
 #include "images/media_prompt.h"
 #include "paddler_engine.h"
 #include "platform/clock.h"
 #include "sampling/sampler.h"
 #include "sampling/text_pipeline.h"
+
+#include "llama.h"
 
 #include <memory>
 #include <optional>
@@ -25,7 +26,7 @@ struct PrefixAhead {
 
 struct Request {
     uint64_t id = 0;
-    std::vector<llama_token> prompt; // followed by the replayed tokens; negative at images
+    std::vector<llama_token> prompt;          // followed by the replayed tokens; negative at images
     std::shared_ptr<const MediaPrompt> media; // null: text only
     int32_t n_replay = 0;
     int32_t n_replay_sent_bytes = 0;
@@ -57,7 +58,7 @@ struct BatchLimits {
 
 // Throws Failure: PDL_INVALID_ARGUMENT, PDL_PROMPT_TOO_LONG, PDL_BAD_GRAMMAR.
 // PDL_BAD_IMAGE: an image has more tokens than a batch.
-std::unique_ptr<Request> copy_request(const pdl_request &source, const pdl_model &model, int32_t n_ctx_slot,
-                                      const BatchLimits &limits);
+std::unique_ptr<Request> copy_request(const pdl_request &source, const pdl_model &model,
+                                      int32_t n_ctx_slot, const BatchLimits &limits);
 
 } // namespace paddler

@@ -33,7 +33,8 @@ struct Slot {
 
     // The image that comes next in the prompt; null: text, or nothing.
     const PlacedImage *image_to_decode() const {
-        const PlacedImage *image = is_prefilling() ? generation->request->next_image(n_held()) : nullptr;
+        const PlacedImage *image =
+            is_prefilling() ? generation->request->next_image(n_held()) : nullptr;
         return image != nullptr && image->begin == n_held() ? image : nullptr;
     }
 
@@ -43,7 +44,9 @@ struct Slot {
             return 0;
         }
         const PlacedImage *image = generation->request->next_image(n_held());
-        return (image != nullptr ? image->begin : static_cast<int32_t>(generation->request->prompt.size())) - n_held();
+        return (image != nullptr ? image->begin
+                                 : static_cast<int32_t>(generation->request->prompt.size())) -
+               n_held();
     }
 };
 
