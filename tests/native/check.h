@@ -8,6 +8,6 @@
     do {                                                                                           \
         if (!(condition)) {                                                                        \
             std::fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition);         \
-            std::exit(1);                                                                          \
+            std::abort();                                                                          \
         }                                                                                          \
     } while (false)

@@ -8,7 +8,6 @@
 #include <poll.h>
 #include <random>
 #include <set>
-#include <string>
 #include <thread>
 #include <vector>
 
@@ -40,7 +39,7 @@ void submit(pdl_engine *engine, uint64_t id, std::mt19937 &random) {
         tokens[i] = 100 + base * 50 + static_cast<int32_t>(i % 37);
     }
     const char *stops[] = {"zebra", "the end"};
-    pdl_class_marker marker = {"<x>", -1, 1, 1};
+    const pdl_class_marker marker = {"<x>", -1, 1, 1};
     pdl_request request{};
     request.id = id;
     request.tokens = tokens.data();

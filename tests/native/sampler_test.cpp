@@ -64,6 +64,7 @@ llama_sampler *make_chain(const pdl_sampling &sampling, int32_t n_vocab) {
 
 llama_token sample_chain(llama_sampler *chain, const std::vector<float> &logits) {
     std::vector<llama_token_data> candidates;
+    candidates.reserve(logits.size());
     for (size_t i = 0; i < logits.size(); i++) {
         candidates.push_back({static_cast<llama_token>(i), logits[i], 0.0f});
     }

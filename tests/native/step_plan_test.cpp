@@ -8,7 +8,6 @@
 
 #include <atomic>
 #include <memory>
-#include <string>
 #include <vector>
 
 using paddler::BatchPart;
@@ -215,7 +214,7 @@ void test_a_batch_is_never_exceeded(const pdl_model &model) {
 
 void test_images_are_computed_oldest_request_first(const pdl_model &model) {
     Fixture engine(model);
-    auto media = std::make_shared<MediaPrompt>();
+    const auto media = std::make_shared<MediaPrompt>();
     media->images.resize(1);
     media->images.front().begin = 5;
     media->images.front().n_positions = 3;

@@ -20,68 +20,100 @@ void add_reasoning_end(const std::string &tag, int32_t plain, std::vector<ClassM
     }
 }
 
-// Tags around content, and other changes of class that neither the thinking
-// tags nor the triggers of the tool grammar name. `plain` is the class of what
-// is neither reasoning nor a tool call.
-void add_family_markers(const ChatTemplate &chat_template, const ChatRequest &request,
-                        int32_t plain, std::vector<ClassMarker> &markers) {
-    const auto drop = [&](const char *text, int32_t next) {
-        markers.push_back({text, class_any, next, dropped});
-    };
-    if (chat_template.analysis != nullptr) {
-        const auto &content = chat_template.analysis->content;
-        for (const auto &tag : {content.start, content.end}) {
-            if (content.mode != autoparser::content_mode::PLAIN && !string_strip(tag).empty()) {
-                markers.push_back({string_strip(tag), class_any, plain, dropped});
-            }
+// Where a family's format changes class, beside what thinking tags and triggers
+// of the tool grammar name. `plain` is the class of what is neither reasoning
+// nor a tool call.
+
+void add_gpt_oss_markers(const ChatRequest &request, std::vector<ClassMarker> &markers) {
+    markers.insert(
+        markers.end(),
+        {{"<|channel|>analysis<|message|>", class_any, class_reasoning, dropped},
+         {"<|channel|>commentary<|message|>", class_any, class_content, dropped},
+         {"<|channel|>final<|message|>", class_any, class_content, dropped},
+         {"<|channel|>final <|constrain|>json<|message|>", class_any, class_content, dropped},
+         {"<|channel|>final<|constrain|>json<|message|>", class_any, class_content, dropped},
+         {"<|end|>", class_any, class_content, dropped},
+         {"<|start|>assistant", class_any, class_content, dropped}});
+    if (request.calls_tools) {
+        for (const char *start :
+             {"<|channel|>commentary to=functions.", "<|channel|>analysis to=functions."}) {
+            markers.push_back({start, class_any, class_tool_call, emitted});
         }
+        // Without a special token in front, reasoning may well mention it.
+        markers.push_back({" to=functions.", class_content, class_tool_call, emitted});
+    }
+}
+
+void add_muse_glimmer_markers(const ChatRequest &request, int32_t plain,
+                              std::vector<ClassMarker> &markers) {
+    markers.insert(markers.end(), {{" to=self<|message|>", class_any, class_reasoning, dropped},
+                                   {" to=user<|message|>", class_any, class_content, dropped},
+                                   {"<|eom|>", class_any, plain, dropped},
+                                   {"<|start|>assistant", class_any, plain, dropped}});
+    if (request.calls_tools) {
+        markers.push_back({"<atem:function_calls>", class_any, class_tool_call, emitted});
+    }
+}
+
+// Version 3.2. The prompt ends in ">>>"; the recipient decides what follows.
+void add_functionary_markers(const ChatRequest &request, std::vector<ClassMarker> &markers) {
+    markers.push_back({">>>all\n", class_any, class_content, dropped});
+    markers.push_back({"all\n", class_undeterminable, class_content, dropped});
+    if (request.calls_tools) {
+        for (const auto &name : request.tool_names) {
+            markers.push_back({name + "\n", class_undeterminable, class_tool_call, emitted});
+            markers.push_back({">>>" + name + "\n", class_any, class_tool_call, emitted});
+        }
+    }
+}
+
+void add_cohere_markers(std::vector<ClassMarker> &markers) {
+    markers.push_back({"<|START_TEXT|>", class_any, class_content, dropped});
+    markers.push_back({"<|END_TEXT|>", class_any, class_content, dropped});
+}
+
+void add_kimi_k2_markers(const ChatRequest &request, int32_t plain,
+                         std::vector<ClassMarker> &markers) {
+    if (request.calls_tools) {
+        markers.push_back({"<|tool_calls_section_begin|>", plain, class_tool_call, emitted});
+    }
+}
+
+void add_kimi_k3_markers(std::vector<ClassMarker> &markers) {
+    markers.insert(markers.end(), {{"<|open|>response<|sep|>", class_any, class_content, dropped},
+                                   {"<|close|>response<|sep|>", class_any, class_content, dropped},
+                                   {"<|close|>message<|sep|>", class_any, class_content, dropped}});
+}
+
+// Tags around every content, as llama.cpp found them.
+void add_content_markers(const autoparser::autoparser &analysis, int32_t plain,
+                         std::vector<ClassMarker> &markers) {
+    if (analysis.content.mode == autoparser::content_mode::PLAIN) {
         return;
     }
-    if (chat_template.mentions("<|channel|>")) { // GPT-OSS
-        drop("<|channel|>analysis<|message|>", class_reasoning);
-        drop("<|channel|>commentary<|message|>", class_content);
-        drop("<|channel|>final<|message|>", class_content);
-        drop("<|channel|>final <|constrain|>json<|message|>", class_content);
-        drop("<|channel|>final<|constrain|>json<|message|>", class_content);
-        drop("<|end|>", class_content);
-        drop("<|start|>assistant", class_content);
-        if (request.calls_tools) {
-            for (const char *start :
-                 {"<|channel|>commentary to=functions.", "<|channel|>analysis to=functions."}) {
-                markers.push_back({start, class_any, class_tool_call, emitted});
-            }
-            // Without a special token in front, reasoning may well mention it.
-            markers.push_back({" to=functions.", class_content, class_tool_call, emitted});
+    for (const auto &tag : {analysis.content.start, analysis.content.end}) {
+        if (!string_strip(tag).empty()) {
+            markers.push_back({string_strip(tag), class_any, plain, dropped});
         }
-    } else if (chat_template.mentions("<atem:function_calls>")) { // Muse Glimmer
-        drop(" to=self<|message|>", class_reasoning);
-        drop(" to=user<|message|>", class_content);
-        drop("<|eom|>", plain);
-        drop("<|start|>assistant", plain);
-        if (request.calls_tools) {
-            markers.push_back({"<atem:function_calls>", class_any, class_tool_call, emitted});
-        }
-    } else if (chat_template.mentions(">>>all")) { // Functionary 3.2
-        drop(">>>all\n", class_content);
-        // The prompt ends in ">>>"; the recipient decides what follows.
-        markers.push_back({"all\n", class_undeterminable, class_content, dropped});
-        for (const auto &name : request.tool_names) {
-            if (request.calls_tools) {
-                markers.push_back({name + "\n", class_undeterminable, class_tool_call, emitted});
-                markers.push_back({">>>" + name + "\n", class_any, class_tool_call, emitted});
-            }
-        }
-    } else if (chat_template.mentions("<|START_TEXT|>")) { // Cohere 2 MoE
-        drop("<|START_TEXT|>", class_content);
-        drop("<|END_TEXT|>", class_content);
-    } else if (chat_template.mentions("<|tool_calls_section_begin|>")) { // Kimi K2
-        if (request.calls_tools) {
-            markers.push_back({"<|tool_calls_section_begin|>", plain, class_tool_call, emitted});
-        }
-    } else if (chat_template.mentions("<|open|>")) { // Kimi K3
-        drop("<|open|>response<|sep|>", class_content);
-        drop("<|close|>response<|sep|>", class_content);
-        drop("<|close|>message<|sep|>", class_content);
+    }
+}
+
+void add_family_markers(const ChatTemplate &chat_template, const ChatRequest &request,
+                        int32_t plain, std::vector<ClassMarker> &markers) {
+    if (chat_template.analysis != nullptr) {
+        add_content_markers(*chat_template.analysis, plain, markers);
+    } else if (chat_template.mentions("<|channel|>")) {
+        add_gpt_oss_markers(request, markers);
+    } else if (chat_template.mentions("<atem:function_calls>")) {
+        add_muse_glimmer_markers(request, plain, markers);
+    } else if (chat_template.mentions(">>>all")) {
+        add_functionary_markers(request, markers);
+    } else if (chat_template.mentions("<|START_TEXT|>")) {
+        add_cohere_markers(markers);
+    } else if (chat_template.mentions("<|tool_calls_section_begin|>")) {
+        add_kimi_k2_markers(request, plain, markers);
+    } else if (chat_template.mentions("<|open|>")) {
+        add_kimi_k3_markers(markers);
     }
 }
 

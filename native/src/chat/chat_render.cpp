@@ -78,7 +78,7 @@ void constrain_response(const ChatRequest &request, common_chat_params &rendered
     const auto end =
         rendered.thinking_end_tags.empty() ? std::string() : rendered.thinking_end_tags.back();
     auto parser = build_chat_peg_parser([&](common_chat_peg_builder &p) {
-        auto response = p.content(p.schema(p.json(), "response-schema", request.json_schema));
+        const auto response = p.content(p.schema(p.json(), "response-schema", request.json_schema));
         if ((!open && !may_think) || end.empty()) {
             return response + p.end();
         }

@@ -30,7 +30,7 @@ std::string joined_parts(const json &parts) {
 
 std::string content_text(const json &message) {
     if (!message.contains("content") || message.at("content").is_null()) {
-        return std::string();
+        return {};
     }
     const auto &content = message.at("content");
     return content.is_array() ? joined_parts(content) : content.get<std::string>();
@@ -72,7 +72,7 @@ void merge_system_message(json &messages) {
     } else {
         next["content"] = system + "\n" + content_text(next);
     }
-    messages.erase(size_t(0));
+    messages.erase(size_t{0});
 }
 
 void parse_call_arguments(json &messages) {
@@ -87,7 +87,7 @@ void parse_call_arguments(json &messages) {
             }
             const auto text = arguments.get<std::string>();
             require_shallow_json(text, PDL_INVALID_ARGUMENT, "the arguments of a tool call");
-            json parsed = json::parse_no_throw(text);
+            const json parsed = json::parse_no_throw(text);
             if (parsed.is_discarded()) {
                 throw Failure(PDL_INVALID_ARGUMENT,
                               "the arguments of an earlier tool call are not JSON: " + text);

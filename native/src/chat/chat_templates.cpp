@@ -11,7 +11,7 @@ namespace paddler {
 
 namespace {
 
-constexpr size_t max_template_bytes = 512 * 1024;
+constexpr size_t max_template_bytes = size_t{512} * 1024;
 constexpr size_t max_template_nesting = 200;
 
 // llama.cpp patches two known templates that would refuse valid conversations;

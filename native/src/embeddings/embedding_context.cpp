@@ -26,7 +26,7 @@ constexpr int64_t logits_bytes_per_piece = 64 << 20;
 constexpr double contended_piece_s = 0.05;
 constexpr double min_contended_tokens = 8.0;
 
-const pdl_embedder_params &checked(const pdl_model &model, const pdl_embedder_params &params) {
+pdl_embedder_params checked(const pdl_model &model, const pdl_embedder_params &params) {
     const auto require = [](bool condition, const char *what) {
         if (!condition) {
             throw Failure(PDL_INVALID_ARGUMENT, what);
@@ -52,7 +52,7 @@ const pdl_embedder_params &checked(const pdl_model &model, const pdl_embedder_pa
 // Without a classifier llama.cpp would pass off the start of an embedding as a
 // score. Of a split model only the first file is looked at, so it is trusted.
 bool may_have_classifier(const pdl_model &model) {
-    gguf_init_params params{/*no_alloc=*/true, /*ctx=*/nullptr};
+    const gguf_init_params params{/*no_alloc=*/true, /*ctx=*/nullptr};
     const std::unique_ptr<gguf_context, void (*)(gguf_context *)> file(
         gguf_init_from_file(model.path.c_str(), params), gguf_free);
     if (!file || gguf_find_key(file.get(), "split.count") >= 0) {
@@ -74,8 +74,8 @@ int32_t resolve_pooling(const pdl_model &model, int32_t requested) {
 } // namespace
 
 EmbeddingContext::EmbeddingContext(const pdl_model &model, const pdl_embedder_params &params)
-    : compute_(model.compute), threads_(model.compute.threads(checked(model, params).n_threads)) {
-    pooling_ = resolve_pooling(model, params.pooling_type);
+    : compute_(model.compute), threads_(model.compute.threads(checked(model, params).n_threads)),
+      pooling_(resolve_pooling(model, params.pooling_type)) {
     if (pooling_ == LLAMA_POOLING_TYPE_RANK && !may_have_classifier(model)) {
         throw Failure(PDL_UNSUPPORTED,
                       "rank pooling needs a model with a classifier; this has none");
@@ -249,6 +249,7 @@ EmbeddingContext::embed_one_position(const std::vector<const std::vector<int32_t
     run_in_pieces(before);
     run(pooled, true);
     std::vector<DocumentRows> rows;
+    rows.reserve(documents.size());
     for (size_t i = 0; i < documents.size(); i++) {
         rows.push_back(pooled_row(static_cast<int32_t>(i)));
     }

@@ -167,6 +167,7 @@ private:
                 return;
             }
             std::vector<const std::vector<int32_t> *> documents;
+            documents.reserve(batch.size());
             for (const auto &document : batch) {
                 documents.push_back(&document.tokens);
             }

@@ -35,10 +35,10 @@ std::vector<Admission> AdmissionQueue::admit(std::vector<Slot> &slots) {
     }
     // Every request that waits for a beginning keeps a slot.
     for (auto next = waiting_.begin(); next != waiting_.end() && n_free > 0; n_free--) {
-        if (const Slot *ahead = placer_.awaited_slot(slots, **next, now); ahead != nullptr) {
-            Behind &behind = ahead->generation->behind;
+        if (const auto awaited = placer_.awaited(slots, **next, now)) {
+            Behind &behind = awaited->slot->generation->behind;
             behind.n_requests++;
-            behind.n_tokens = std::min(behind.n_tokens, (*next)->ahead->n_tokens - ahead->n_held());
+            behind.n_tokens = std::min(behind.n_tokens, awaited->n_tokens);
             ++next;
             continue;
         }

@@ -108,12 +108,8 @@ void Engine::decode_next_image() {
     const PlacedImage &image = *slot->image_to_decode();
     const Compute::Turn turn = runner_.turn();
     const int32_t code = runner_.decode_image(turn, *slot, image);
-    if (code != decode_done) {
-        postprocessor_.image_failed(*slot, code);
-        return;
-    }
-    postprocessor_.image_computed(*slot, image);
-    n_steps_++;
+    postprocessor_.image(*slot, image, code);
+    n_steps_ += code == decode_done ? 1 : 0;
 }
 
 void Engine::decode_batches() {

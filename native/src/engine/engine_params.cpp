@@ -66,7 +66,7 @@ void check_memory(const pdl_model &model, const pdl_engine_params &params) {
 
 } // namespace
 
-const pdl_engine_params &checked(const pdl_model &model, const pdl_engine_params &params) {
+pdl_engine_params checked(const pdl_model &model, const pdl_engine_params &params) {
     require(
         params.n_slots >= 1 &&
             params.n_slots <= static_cast<int32_t>(llama_max_parallel_sequences()),

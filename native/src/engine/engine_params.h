@@ -5,9 +5,9 @@
 
 namespace paddler {
 
-// Returns params. Throws Failure: PDL_INVALID_ARGUMENT; PDL_UNSUPPORTED for a
+// The same params. Throws Failure: PDL_INVALID_ARGUMENT; PDL_UNSUPPORTED for a
 // model that cannot generate; PDL_OUT_OF_MEMORY if the KV cache is certain to
 // be larger than the machine's memory.
-const pdl_engine_params &checked(const pdl_model &model, const pdl_engine_params &params);
+pdl_engine_params checked(const pdl_model &model, const pdl_engine_params &params);
 
 } // namespace paddler

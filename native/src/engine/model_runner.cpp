@@ -37,7 +37,7 @@ ContextPointer make_context(const pdl_model &model, const pdl_engine_params &par
     native.kv_unified = false;
     native.swa_full = false;
     native.no_perf = true;
-    LogCapture reasons;
+    const LogCapture reasons;
     const AssertionsThrow assertions;
     ContextPointer context(llama_init_from_model(model.model, native));
     if (!context) {

@@ -83,15 +83,15 @@ void Postprocessor::failed(const DecodeBatch &batch, int32_t code) {
     }
 }
 
-void Postprocessor::image_computed(Slot &slot, const PlacedImage &image) {
+void Postprocessor::image(Slot &slot, const PlacedImage &image, int32_t code) {
+    if (code != decode_done) {
+        store_.clear(slot.seq, slot.state);
+        end(slot, failure_of(code, "an image"));
+        return;
+    }
     const auto begin = slot.generation->request->prompt.begin() + image.begin;
     slot.state.tokens.insert(slot.state.tokens.end(), begin, begin + image.n_positions);
     slot.state.has_images = true;
-}
-
-void Postprocessor::image_failed(Slot &slot, int32_t code) {
-    store_.clear(slot.seq, slot.state);
-    end(slot, failure_of(code, "an image"));
 }
 
 // What a free slot holds is in doubt.
@@ -113,7 +113,7 @@ void Postprocessor::sample(Slot &slot, float *logits) {
             throw Failure(PDL_DECODE_FAILED, "llama.cpp gave no logits");
         }
         if (generation.replay_failure != nullptr) {
-            throw *generation.replay_failure;
+            throw Failure(*generation.replay_failure);
         }
         take(slot, generation.request->sampler->sample(logits));
     } catch (const std::exception &exception) {

@@ -36,9 +36,8 @@ public:
     // generation that was decoding has lost its logits and ends.
     void failed(const DecodeBatch &batch, int32_t code);
 
-    // The same for an image, which no batch holds.
-    void image_computed(Slot &slot, const PlacedImage &image);
-    void image_failed(Slot &slot, int32_t code);
+    // An image, which no batch holds, was computed, or failed with the code.
+    void image(Slot &slot, const PlacedImage &image, int32_t code);
 
     void end(Slot &slot, const Ending &ending);
 

@@ -28,10 +28,10 @@
 namespace paddler {
 
 struct PrefillDemand {
-    int32_t slot;
-    int32_t n_remaining;           // prompt tokens still to decode
-    int32_t n_whole;               // and when the request started
-    uint64_t arrival;              // smaller: came earlier
+    int32_t slot = 0;
+    int32_t n_remaining = 0;       // prompt tokens still to decode
+    int32_t n_whole = 0;           // and when the request started
+    uint64_t arrival = 0;          // smaller: came earlier
     int32_t n_behind = 0;          // requests that wait for its beginning
     int32_t n_awaited = INT32_MAX; // tokens until the first of them can go on
 

@@ -15,7 +15,7 @@ using Embeddings = std::shared_ptr<const std::vector<float>>; // [n_tokens, n_em
 // Not thread-safe. Bounded by bytes; what was used longest ago goes first.
 class EncodedImages {
 public:
-    explicit EncodedImages(size_t max_bytes = 32 * 1024 * 1024) : max_bytes_(max_bytes) {}
+    explicit EncodedImages(size_t max_bytes = size_t{32} * 1024 * 1024) : max_bytes_(max_bytes) {}
 
     // Null: not held. `part` counts the pieces that a projector cut an image into.
     Embeddings find(uint64_t content_hash, int32_t part);

@@ -18,7 +18,7 @@ using paddler::PlacedImage;
 
 namespace {
 
-constexpr int64_t max_pixels = 64 * 1024 * 1024;
+constexpr int64_t max_pixels = int64_t{64} * 1024 * 1024;
 
 // Negative, and another one at each position: that two images share them all is
 // as unlikely as that they share their 64 bits of hash.
@@ -125,7 +125,7 @@ int32_t pdl_projector_open(pdl_model *model, const pdl_projector_params *params,
         native.print_timings = false;
         native.warmup = false;
         auto opened = std::make_unique<pdl_projector>();
-        paddler::LogCapture reasons;
+        const paddler::LogCapture reasons;
         const paddler::AssertionsThrow assertions;
         opened->context.reset(mtmd_init_from_file(params->path, model->model, native));
         if (!opened->context) {

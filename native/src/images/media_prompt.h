@@ -17,13 +17,13 @@ namespace paddler {
 // An image's place in a prompt. Its positions hold placeholders, negative
 // numbers made of the image's content, so that equal prefixes compare equal.
 struct PlacedImage {
-    int32_t begin; // first position
-    int32_t n_positions;
-    int32_t n_tokens;
+    int32_t begin = 0; // first position
+    int32_t n_positions = 0;
+    int32_t n_tokens = 0;
     std::shared_ptr<const mtmd_input_chunk> chunk;
-    uint64_t content_hash;
-    int32_t part;          // some projectors cut an image into several
-    bool at_once;          // its tokens see each other both ways
+    uint64_t content_hash = 0;
+    int32_t part = 0;      // some projectors cut an image into several
+    bool at_once = false;  // its tokens see each other both ways
     Embeddings embeddings; // null until encoded
 
     int32_t end() const { return begin + n_positions; }

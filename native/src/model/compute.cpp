@@ -2,7 +2,6 @@
 
 #include "common.h"
 #include "ggml-backend.h"
-#include "ggml-cpu.h"
 
 #include <algorithm>
 #include <utility>

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <memory>
 #include <sys/stat.h>
+#include <system_error>
 #include <unistd.h>
 #include <vector>
 
@@ -29,7 +30,7 @@ public:
     explicit File(const std::string &path) : fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
         if (fd_ < 0) {
             throw Failure(errno == ENOENT || errno == ENOTDIR ? PDL_NOT_FOUND : PDL_IO_ERROR,
-                          path + ": " + std::strerror(errno));
+                          path + ": " + std::generic_category().message(errno));
         }
     }
     ~File() { close(fd_); }
@@ -44,9 +45,9 @@ private:
 
 void check_magic(const std::string &path, int64_t &size) {
     const File file(path);
-    struct stat info;
+    struct stat info = {};
     if (fstat(file.fd(), &info) != 0) {
-        throw Failure(PDL_IO_ERROR, path + ": " + std::strerror(errno));
+        throw Failure(PDL_IO_ERROR, path + ": " + std::generic_category().message(errno));
     }
     if (!S_ISREG(info.st_mode)) {
         throw Failure(PDL_BAD_MODEL_FILE, path + " is not a regular file");
@@ -63,7 +64,7 @@ void check_magic(const std::string &path, int64_t &size) {
 int32_t check_one(const std::string &path) {
     int64_t size = 0;
     check_magic(path, size);
-    LogCapture reasons;
+    const LogCapture reasons;
     gguf_init_params params{};
     params.no_alloc = true;
     const GgufPointer gguf(gguf_init_from_file(path.c_str(), params));

@@ -10,7 +10,8 @@
 #include <nlohmann/json.hpp>
 
 #include <atomic>
-#include <cstring>
+#include <charconv>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -72,6 +73,14 @@ void start_llama_cpp() {
     });
 }
 
+// -1: the file names none.
+int32_t named_pooling_type(const llama_model *model) {
+    const std::string text = architecture_value(model, ".pooling_type");
+    int32_t type = -1;
+    std::from_chars(text.data(), text.data() + text.size(), type);
+    return type;
+}
+
 bool is_causal(const llama_model *model) {
     return architecture_value(model, ".attention.causal") != "false";
 }
@@ -128,7 +137,7 @@ int32_t pdl_model_load(const pdl_model_params *params, pdl_load *load, pdl_model
             native.progress_callback_user_data = load;
         }
         auto loaded = std::make_unique<pdl_model>();
-        paddler::LogCapture reasons;
+        const paddler::LogCapture reasons;
         const paddler::AssertionsThrow assertions;
         loaded->model = llama_model_load_from_file(params->path, native);
         if (loaded->model == nullptr) {
@@ -165,8 +174,7 @@ void pdl_model_get_info(const pdl_model *model, pdl_model_info *info) {
     info->is_hybrid = llama_model_is_hybrid(native);
     const bool has_vocabulary =
         llama_vocab_type(model->vocab) != LLAMA_VOCAB_TYPE_NONE && info->n_vocab > 0;
-    const std::string pooling = architecture_value(native, ".pooling_type");
-    info->pooling_type = pooling.empty() ? -1 : std::atoi(pooling.c_str());
+    info->pooling_type = named_pooling_type(native);
     // A pooling type other than "none" in the file marks a model that was
     // trained to embed; its output head, if any, is not for generation.
     info->can_generate = info->has_decoder && !info->has_encoder && has_vocabulary &&

@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <cstring>
 #include <stdexcept>
-#include <string>
 
 namespace paddler {
 

@@ -27,7 +27,7 @@ int32_t fill_error(pdl_error *error, pdl_status status, const std::string &messa
 
 // Runs body; whatever it throws becomes a status and a message.
 template <typename Body>
-int32_t guarded(pdl_error *error, pdl_status otherwise, Body &&body) noexcept {
+int32_t guarded(pdl_error *error, pdl_status otherwise, const Body &body) noexcept {
     try {
         body();
         return fill_error(error, PDL_OK, std::string());

@@ -4,7 +4,6 @@
 #include "log.h"
 
 #include <algorithm>
-#include <cstring>
 #include <deque>
 #include <mutex>
 
@@ -67,8 +66,7 @@ void on_log(ggml_log_level level, const char *text, void *) {
         target.unfinished_level = level;
     }
     target.unfinished.append(text);
-    size_t end;
-    while ((end = target.unfinished.find('\n')) != std::string::npos) {
+    for (size_t end = 0; (end = target.unfinished.find('\n')) != std::string::npos;) {
         store(target, target.unfinished_level, target.unfinished.substr(0, end));
         target.unfinished.erase(0, end + 1);
     }
@@ -96,9 +94,7 @@ int32_t take_log_line(char *text, int32_t capacity, int32_t *level, int64_t *n_l
     const Line line = std::move(source.lines.front());
     source.lines.pop_front();
     *level = line.level;
-    const auto length = std::min(line.text.size(), static_cast<size_t>(std::max(capacity, 0)));
-    std::memcpy(text, line.text.data(), length);
-    return static_cast<int32_t>(length);
+    return static_cast<int32_t>(line.text.copy(text, static_cast<size_t>(std::max(capacity, 0))));
 }
 
 QuietWhenExpected::QuietWhenExpected(const std::atomic<bool> &expected) {

@@ -3,11 +3,12 @@
 #include "platform/errors.h"
 
 #include <cerrno>
-#include <cstring>
-#include <fcntl.h>
+#include <system_error>
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/eventfd.h>
+#else
+#include <fcntl.h>
 #endif
 
 namespace paddler {
@@ -16,12 +17,14 @@ Wakeup::Wakeup() {
 #ifdef __linux__
     read_fd_ = write_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (read_fd_ < 0) {
-        throw Failure(PDL_INTERNAL, std::string("cannot make an eventfd: ") + std::strerror(errno));
+        throw Failure(PDL_INTERNAL,
+                      "cannot make an eventfd: " + std::generic_category().message(errno));
     }
 #else
     int ends[2];
     if (pipe(ends) != 0) {
-        throw Failure(PDL_INTERNAL, std::string("cannot make a pipe: ") + std::strerror(errno));
+        throw Failure(PDL_INTERNAL,
+                      "cannot make a pipe: " + std::generic_category().message(errno));
     }
     for (const int end : ends) {
         fcntl(end, F_SETFD, FD_CLOEXEC);
@@ -39,13 +42,13 @@ Wakeup::~Wakeup() {
     }
 }
 
-void Wakeup::notify() noexcept {
+void Wakeup::notify() const noexcept {
     const uint64_t one = 1;
     // Fails only when the descriptor is full, and then it is readable anyway.
     [[maybe_unused]] const ssize_t n_written = write(write_fd_, &one, sizeof(one));
 }
 
-void Wakeup::clear() noexcept {
+void Wakeup::clear() const noexcept {
     uint64_t buffer[64];
     while (read(read_fd_, buffer, sizeof(buffer)) > static_cast<ssize_t>(sizeof(uint64_t))) {
     }

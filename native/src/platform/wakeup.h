@@ -14,8 +14,8 @@ public:
     Wakeup &operator=(const Wakeup &) = delete;
 
     int32_t fd() const { return read_fd_; }
-    void notify() noexcept;
-    void clear() noexcept;
+    void notify() const noexcept;
+    void clear() const noexcept;
 
 private:
     int32_t read_fd_ = -1;

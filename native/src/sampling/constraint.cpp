@@ -73,6 +73,7 @@ void Constraint::Deleter::operator()(llama_grammar *grammar) const {
 Constraint::Constraint(const llama_vocab *vocab, const GrammarSpec &spec) {
     check_grammar(vocab, spec);
     std::vector<const char *> patterns;
+    patterns.reserve(spec.trigger_patterns.size());
     for (const auto &pattern : spec.trigger_patterns) {
         patterns.push_back(pattern.c_str());
     }

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-struct llama_grammar;
+struct llama_grammar; // NOLINT(readability-identifier-naming): llama.cpp's
 
 namespace paddler {
 

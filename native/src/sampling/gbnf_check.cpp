@@ -86,7 +86,7 @@ std::string name_of(const llama_grammar_parser &parser, uint32_t rule) {
             return name;
         }
     }
-    return std::string();
+    return {};
 }
 
 bool ends_alternative(const llama_grammar_element &element) {
@@ -120,6 +120,7 @@ private:
         size_t n_visits = 0;
     };
 
+    // NOLINTNEXTLINE(misc-no-recursion): at most max_rule_nesting deep
     size_t visit(uint32_t rule, size_t depth) {
         Found &found = found_[rule];
         if (found.state == State::done) {
@@ -178,7 +179,7 @@ std::string undefined_rule(const llama_grammar_parser &parser,
                    name + "\" that is not defined";
         }
     }
-    return std::string();
+    return {};
 }
 
 } // namespace
@@ -206,7 +207,7 @@ std::string gbnf_fault(const llama_vocab *vocab, const std::string &text, const 
     if (parser.rules.empty()) {
         return "the grammar has no rules";
     }
-    const std::string undefined = undefined_rule(parser, first_lines);
+    std::string undefined = undefined_rule(parser, first_lines);
     if (!undefined.empty()) {
         return undefined;
     }

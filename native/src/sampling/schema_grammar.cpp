@@ -19,9 +19,9 @@ namespace {
 // As common_chat_schema_converter::_not_strings writes such a rule.
 constexpr std::string_view key_rule_name_end = "additional-k ::= ";
 constexpr std::string_view key_rule_begin = "[\"] ( ";
-constexpr std::string_view rejecting_class_begin = "[^\"";
+constexpr std::string_view rejecting_class_begin = R"([^")";
 constexpr std::string_view rejecting_class_end = "] char*";
-constexpr std::string_view forbidden_in_strings = "\"\\\\\\x7F\\x00-\\x1F";
+constexpr std::string_view forbidden_in_strings = R"("\\\x7F\x00-\x1F)";
 
 size_t utf8_length(char lead) {
     const auto byte = static_cast<unsigned char>(lead);
@@ -92,7 +92,7 @@ std::string rewritten_key_rule(std::string_view body) {
             const size_t from = rejecting_class_begin.size();
             const size_t to = rest.find(rejecting_class_end, from);
             if (to == std::string_view::npos) {
-                return std::string();
+                return {};
             }
             text += rejecting(rest.substr(from, to - from));
             at += to + 1;

@@ -48,7 +48,7 @@ bool is_second_byte(unsigned char lead, unsigned char second) {
 
 // Start of the longest suffix of `text` that is a proper prefix of `pattern`.
 size_t partial_match_start(std::string_view text, std::string_view pattern) {
-    size_t longest = std::min(text.size(), pattern.size() - 1);
+    const size_t longest = std::min(text.size(), pattern.size() - 1);
     for (size_t length = longest; length > 0; length--) {
         if (text.compare(text.size() - length, length, pattern, 0, length) == 0) {
             return text.size() - length;

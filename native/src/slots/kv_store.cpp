@@ -150,7 +150,7 @@ bool KvStore::can_pad(const SequenceState &state) const {
 }
 
 bool KvStore::take_back_padding(llama_seq_id seq, const SequenceState &state) {
-    const int32_t n_held = static_cast<int32_t>(state.tokens.size());
+    const auto n_held = static_cast<int32_t>(state.tokens.size());
     return llama_memory_seq_rm(memory_, seq, n_held, -1) && is_consistent(seq, state);
 }
 

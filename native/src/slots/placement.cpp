@@ -24,7 +24,7 @@ int32_t usable_prefix(const SequenceState &state, const Request &request) {
 
 // Free slots between this one and the nearest that is busy; 0 if none is.
 int32_t gap_to_busy(const std::vector<Slot> &slots, const Slot &slot) {
-    int32_t least = static_cast<int32_t>(slots.size());
+    auto least = static_cast<int32_t>(slots.size());
     bool any = false;
     for (const auto &other : slots) {
         if (!other.is_free()) {
@@ -94,10 +94,10 @@ int32_t Placer::most_held(std::vector<Slot> &slots, const Request &request) {
     return std::max(best_shared(slots, request).n_tokens, best_saved(request).n_tokens);
 }
 
-const Slot *Placer::awaited_slot(std::vector<Slot> &slots, Request &request,
-                                 Clock::time_point now) {
+std::optional<Awaited> Placer::awaited(std::vector<Slot> &slots, Request &request,
+                                       Clock::time_point now) {
     if (!reuse_) {
-        return nullptr;
+        return std::nullopt;
     }
     if (!request.ahead) {
         Slot *ahead = nullptr;
@@ -111,7 +111,7 @@ const Slot *Placer::awaited_slot(std::vector<Slot> &slots, Request &request,
             }
         }
         if (ahead == nullptr || most_held(slots, request) + min_gain_tokens > n_ahead) {
-            return nullptr;
+            return std::nullopt;
         }
         request.ahead = PrefixAhead{ahead->generation->request->id, n_ahead, now + prefix_wait_};
         if (store_.needs_checkpoints()) {
@@ -121,12 +121,14 @@ const Slot *Placer::awaited_slot(std::vector<Slot> &slots, Request &request,
     const auto slot = std::find_if(slots.begin(), slots.end(), [&request](const Slot &each) {
         return prefills(each, request.ahead->id);
     });
-    const bool is_worth_it = slot != slots.end() && slot->n_held() < request.ahead->n_tokens &&
-                             now < request.ahead->until;
-    return is_worth_it ? &*slot : nullptr;
+    if (slot == slots.end() || now >= request.ahead->until) {
+        return std::nullopt;
+    }
+    const int32_t n_left = request.ahead->n_tokens - slot->n_held();
+    return n_left > 0 ? std::optional(Awaited{&*slot, n_left}) : std::nullopt;
 }
 
-Slot *Placer::least_valuable(std::vector<Slot> &slots, const Slot *besides) {
+Slot *Placer::least_valuable(std::vector<Slot> &slots, const Slot *besides) const {
     Slot *least = nullptr;
     const auto rank = [&](const Slot &slot) {
         // Slots that stand apart decode apart, each time with all weights. Where

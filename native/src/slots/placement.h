@@ -11,15 +11,25 @@
 #include "slots/prompt_cache.h"
 #include "slots/slot.h"
 
+#include <chrono>
+#include <cstdint>
+#include <list>
+#include <optional>
 #include <vector>
 
 namespace paddler {
 
 struct Placement {
+    Slot *slot = nullptr;
+    int32_t n_cached = 0;
+    pdl_cache_kind kind = PDL_CACHE_NONE;
+    bool copy_pending = false; // until the next llama_decode
+};
+
+// A slot that prefills the beginning of another request's prompt, too.
+struct Awaited {
     Slot *slot;
-    int32_t n_cached;
-    pdl_cache_kind kind;
-    bool copy_pending; // until the next llama_decode
+    int32_t n_tokens; // until that beginning is there
 };
 
 class Placer {
@@ -27,11 +37,12 @@ public:
     Placer(KvStore &store, PromptCache &cache, bool reuse, int32_t prefix_wait_ms)
         : store_(store), cache_(cache), reuse_(reuse), prefix_wait_(prefix_wait_ms) {}
 
-    // The slot that a request had better wait for: the prompt it prefills has more
-    // of the request's beginning than anything that is held now. Null: start it.
+    // A slot that a request had better wait for: the prompt it prefills has more
+    // of the request's beginning than anything that is held now. None: start it.
     // Each waits for one prompt at most, and prefix_wait_ms at most; what is there
     // then is copied.
-    const Slot *awaited_slot(std::vector<Slot> &slots, Request &request, Clock::time_point now);
+    std::optional<Awaited> awaited(std::vector<Slot> &slots, Request &request,
+                                   Clock::time_point now);
 
     // Readies a free slot for the prompt: its state is then a prefix of the
     // prompt, shorter by at least one token. At least one slot must be free.
@@ -59,7 +70,7 @@ private:
     Placement restore(std::list<SavedSequence>::iterator entry, Slot &to, int32_t n_tokens,
                       std::vector<uint64_t> &dropped);
     // The free slot whose content is missed least; null: there is none.
-    Slot *least_valuable(std::vector<Slot> &slots, const Slot *besides);
+    Slot *least_valuable(std::vector<Slot> &slots, const Slot *besides) const;
     void vacate(Slot &slot, std::vector<uint64_t> &dropped);
     void keep_in_memory(Slot &slot, std::vector<uint64_t> &dropped);
 
