@@ -8,6 +8,9 @@ ARGS ?=
 # Which module of benchmarks/ `make bench` runs.
 BENCH ?= engine
 
+# Found when a recipe asks for it.
+NATIVE_CODE = $(shell find native tests/native -name '*.cpp' -o -name '*.h')
+
 .DEFAULT_GOAL := help
 .PHONY: help setup native panel demo test lint typecheck check fmt sanitize bench bench-peers clean
 
@@ -16,7 +19,7 @@ help:
 	@echo "make test         all tests, the real model included"
 	@echo "make setup        virtual environment, native engine, everything for development"
 	@echo "make panel        the web admin panel, built with npm"
-	@echo "make lint         ruff, import contracts, flake8-async"
+	@echo "make lint         ruff, clang-format, clang-tidy, import contracts, flake8-async"
 	@echo "make typecheck    mypy --strict"
 	@echo "make check        lint, typecheck and test"
 	@echo "make fmt          formats the code"
@@ -64,6 +67,8 @@ test: setup
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run -Werror $(NATIVE_CODE)
+	@$(BIN)/python build.py tidy
 	$(BIN)/lint-imports
 	find paddler tests -name '*.py' -print0 | xargs -0 -n 40 -P "$$(getconf _NPROCESSORS_ONLN)" \
 		$(BIN)/flake8-async --enable=ASYNC101,ASYNC102,ASYNC103,ASYNC104
@@ -76,6 +81,7 @@ check: lint typecheck test
 fmt: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(NATIVE_CODE)
 
 sanitize: setup
 	$(BIN)/python tests/native/run_sanitized.py $(ARGS)
