@@ -1,4 +1,6 @@
 // One conversation through one template: prompt, grammar and parser.
+//
+// Follows llama.cpp's private functions as chat_request.h does.
 #pragma once
 
 #include "chat/chat_request.h"

@@ -1,4 +1,9 @@
 // The JSON request of pdl_chat_render, made ready for one template.
+//
+// Follows what llama.cpp keeps to itself in common_chat_templates_apply_jinja
+// (common/chat.cpp), as of the source that native/llama_cpp.lock pins; where it
+// does otherwise, the comment there says why. A change of those functions fails
+// tests/engine/test_followed_functions.py.
 #pragma once
 
 #include "chat/chat_templates.h"
