@@ -121,7 +121,6 @@ int32_t pdl_tokenize(const pdl_model *model, const char *text, int32_t n_bytes, 
  * length, or -1 for an unknown token. */
 int32_t pdl_token_text(const pdl_model *model, int32_t token, int32_t special, char *text,
                        int32_t capacity);
-int32_t pdl_token_is_end(const pdl_model *model, int32_t token);
 
 /* ---- engine ---- */
 

@@ -228,9 +228,4 @@ int32_t pdl_token_text(const pdl_model *model, int32_t token, int32_t special, c
     return llama_token_to_piece(model->vocab, token, text, capacity, 0, special != 0);
 }
 
-int32_t pdl_token_is_end(const pdl_model *model, int32_t token) {
-    return token >= 0 && token < llama_vocab_n_tokens(model->vocab) &&
-           llama_vocab_is_eog(model->vocab, token);
-}
-
 } // extern "C"
