@@ -16,30 +16,30 @@ import time
 import msgspec
 import trio
 
+from paddler.balancer.deployments.desired_state import DesiredStates
 from paddler.balancer.dispatch.buffer import Buffer
+from paddler.balancer.dispatch.pool import Router, SlotPool
 from paddler.balancer.dispatch.prefix_chain import chain_of
 from paddler.balancer.dispatch.requests import RequestKind, SlotHints
-from paddler.balancer.dispatch.router import CostRouter, LeastBusyRouter
-from paddler.balancer.dispatch.slot_pool import Router, SlotPool
-from paddler.balancer.fleet.desired_state import DesiredStates
+from paddler.balancer.dispatch.routing.cost_router import CostRouter, LeastBusyRouter
 from paddler.balancer.fleet.fleet import Fleet
-from paddler.balancer.generation.generation import Generations
-from paddler.balancer.generation.items import GenerationItem
-from paddler.balancer.generation.observer import NullObserver
+from paddler.balancer.requests.generations import Generations
+from paddler.balancer.requests.items import GenerationItem
+from paddler.balancer.requests.observations import NullObserver
 from paddler.balancer.state_database.memory import MemoryStateDatabase
-from paddler.concurrency.mailbox import Mailbox, MailboxClosed
+from paddler.concurrency.mailbox import Mailbox
 from paddler.messages.conversation import Message
 from paddler.messages.generation import (
     ConversationPrompt,
     GenerationEvent,
-    GenerationTask,
+    GenerationOrder,
     RawPrompt,
     TokenEvent,
 )
 from paddler.messages.link import EventBatch, Generate, RequestEvents
 from tests.support.scripted_agents import ScriptedAgent, done, hello, start_agent, token
 
-TASK = GenerationTask(prompt=RawPrompt("Once upon a time"), max_tokens=1000)
+ORDER = GenerationOrder(prompt=RawPrompt("Once upon a time"), max_tokens=1000)
 
 
 async def tokens_per_second(n_agents: int, n_slots: int, n_tokens: int) -> tuple[float, float]:
@@ -70,16 +70,12 @@ async def tokens_per_second(n_agents: int, n_slots: int, n_tokens: int) -> tuple
             await fleet.condition.wait_past(fleet.condition.version)
         outboxes: list[Mailbox[GenerationItem]] = [Mailbox(100_000) for _ in range(n_streams)]
         for outbox in outboxes:
-            await nursery.start(generations.run, TASK, outbox)
+            await nursery.start(generations.run, ORDER, outbox)
         began = time.perf_counter()
 
         async def read(outbox: Mailbox[GenerationItem]) -> None:
             nonlocal n_items, n_wakes
-            while True:
-                try:
-                    items = await outbox.take()
-                except MailboxClosed:
-                    return
+            async for items in outbox:
                 n_wakes += 1
                 n_items += sum(type(item) is TokenEvent for item in items)
 
@@ -106,7 +102,7 @@ async def stream_tokens(agent: ScriptedAgent, n_slots: int, n_tokens: int) -> No
         await agent.channel.send(encode(EventBatch(batch)))
 
 
-def routing_decision_us(router: Router, tasks: list[GenerationTask], with_chain: bool) -> float:
+def routing_decision_us(router: Router, orders: list[GenerationOrder], with_chain: bool) -> float:
     """Microseconds for a lease and its release: 100 agents of 8 slots, half of them busy."""
     pool = SlotPool(router, lambda: None)
     for _ in range(100):
@@ -117,7 +113,7 @@ def routing_decision_us(router: Router, tasks: list[GenerationTask], with_chain:
             state_version=1,
             prefill_tokens_per_s=random.Random(0).uniform(200, 2000),
         )
-    hints = [SlotHints(chain=chain_of(task) if with_chain else None) for task in tasks]
+    hints = [SlotHints(chain=chain_of(order) if with_chain else None) for order in orders]
     held = []
     for number in range(400):
         lease = pool.try_lease(hints[number % len(hints)], pool.next_arrival())
@@ -136,18 +132,18 @@ def routing_decision_us(router: Router, tasks: list[GenerationTask], with_chain:
     return (time.perf_counter() - began) / n_rounds * 1e6
 
 
-def conversations(n_conversations: int, n_turns: int) -> list[GenerationTask]:
+def conversations(n_conversations: int, n_turns: int) -> list[GenerationOrder]:
     """Conversations with one system prompt of 8 kB and turns of 1.5 kB."""
     source = random.Random(1)
     system = Message("system", "You are helpful. " * 500)
-    tasks = []
+    orders = []
     for _ in range(n_conversations):
         turns = [
             Message(("user", "assistant")[turn % 2], source.randbytes(750).hex())
             for turn in range(n_turns)
         ]
-        tasks.append(GenerationTask(prompt=ConversationPrompt([system, *turns])))
-    return tasks
+        orders.append(GenerationOrder(prompt=ConversationPrompt([system, *turns])))
+    return orders
 
 
 def main() -> None:
@@ -159,13 +155,13 @@ def main() -> None:
     for n_agents, n_slots in ((1, 64), (8, 8), (16, 4), (64, 1)):
         rate, coalesced = trio.run(tokens_per_second, n_agents, n_slots, arguments.tokens)
         print(f"{f'{n_agents} x {n_slots}':>16} {rate:>12,.0f} {coalesced:>20.1f}")
-    tasks = conversations(500, 15)
+    orders = conversations(500, 15)
     began = time.perf_counter()
-    for task in tasks:
-        chain_of(task)
-    hashing_us = (time.perf_counter() - began) / len(tasks) * 1e6
-    least_busy = routing_decision_us(LeastBusyRouter(random.Random(0)), tasks, with_chain=False)
-    by_cost = routing_decision_us(CostRouter(random.Random(0)), tasks, with_chain=True)
+    for order in orders:
+        chain_of(order)
+    hashing_us = (time.perf_counter() - began) / len(orders) * 1e6
+    least_busy = routing_decision_us(LeastBusyRouter(random.Random(0)), orders, with_chain=False)
+    by_cost = routing_decision_us(CostRouter(random.Random(0)), orders, with_chain=True)
     print(f"lease and release, 100 agents x 8 slots, least busy: {least_busy:.0f} us")
     print(f"lease and release, 100 agents x 8 slots, by cost: {by_cost:.0f} us")
     print(f"hash chain of a conversation of 30 kB: {hashing_us:.0f} us")

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing_extensions import override
 
 import paddler.agent.run
-from paddler.agent.engine_protocol import Engine, EngineOptions
-from paddler.agent.native_backend import NativeBackend
+from paddler.agent.backend.native import NativeBackend
+from paddler.agent.backend.protocol import Engine, EngineOptions
 from paddler.cli.commands import load_command
 from paddler.cli.running import main_of
 from paddler.engine import Engine as NativeEngine

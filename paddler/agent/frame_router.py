@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from paddler.agent.outbox import Outbox
-from paddler.agent.reconciler import Reconciler
-from paddler.agent.slots import hand_back
-from paddler.agent.template_checks import TemplateChecks
+from paddler.agent.link.outbox import Outbox
+from paddler.agent.questions import Questions
+from paddler.agent.requests.running import hand_back
+from paddler.agent.serving_state.reconciler import Reconciler
 from paddler.concurrency.latest import Latest
-from paddler.messages.link import ApplyState, CancelRequest, CheckTemplate, Embed, Generate
+from paddler.messages.link import ApplyState, Ask, CancelRequest, Embed, Generate
 
 __all__ = ["FrameRouter"]
 
@@ -15,11 +15,9 @@ __all__ = ["FrameRouter"]
 class FrameRouter:
     """The agent's `LinkHandler`; `outbox` is the open link's, if one is open."""
 
-    def __init__(
-        self, reconciler: Reconciler, template_checks: TemplateChecks, activity: Latest[int]
-    ) -> None:
+    def __init__(self, reconciler: Reconciler, questions: Questions, activity: Latest[int]) -> None:
         self._reconciler = reconciler
-        self._template_checks = template_checks
+        self._questions = questions
         self._activity = activity
         self._refusal: str | None = None
         self.outbox: Outbox | None = None
@@ -35,7 +33,7 @@ class FrameRouter:
 
     def frame_received(
         self,
-        frame: ApplyState | Generate | Embed | CancelRequest | CheckTemplate,
+        frame: ApplyState | Generate | Embed | CancelRequest | Ask,
         outbox: Outbox,
     ) -> None:
         """See `link.LinkHandler`."""
@@ -46,8 +44,8 @@ class FrameRouter:
             case CancelRequest(request_id):
                 if generation is not None:
                     generation.slots.cancel(request_id, outbox)
-            case CheckTemplate():
-                self._template_checks.asked(frame, outbox)
+            case Ask():
+                self._questions.asked(frame, outbox)
             case Generate() | Embed():
                 if self._refusal is not None:
                     hand_back([frame], outbox, self._refusal)

@@ -9,11 +9,11 @@ from typing import NoReturn
 
 import trio
 
-from paddler.agent.engine_protocol import EngineStats
+from paddler.agent.backend.protocol import EngineStats
 from paddler.agent.frame_router import FrameRouter
-from paddler.agent.outbox import Outbox
-from paddler.agent.reconciler import Reconciler
-from paddler.agent.status import StatusBoard
+from paddler.agent.link.outbox import Outbox
+from paddler.agent.serving_state.reconciler import Reconciler
+from paddler.agent.serving_state.status import StatusBoard
 from paddler.concurrency.latest import Latest
 from paddler.engine.requests import CacheKind
 from paddler.messages.link import CacheCounts, CacheReport, LoadReport, SlotReport

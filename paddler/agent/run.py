@@ -1,7 +1,7 @@
 """The agent as a whole: what is started, in which order, and how it stops.
 
 Nursery: `run` owns the root nursery with the link, the reconciler (which owns
-the engine and its requests), the load reporter and the trier of templates.
+the engine and its requests), the load reporter and the answering of questions.
 
 Told to stop, the agent says that it leaves, hands its running requests over so
 that others continue them, waits until that is written, and closes the engine;
@@ -16,22 +16,30 @@ import secrets
 
 import trio
 
-from paddler.agent.dialer import Dialer, websocket_dialer
-from paddler.agent.engine_protocol import EngineBackend
+from paddler.agent.backend.native import NativeBackend
+from paddler.agent.backend.protocol import EngineBackend
 from paddler.agent.frame_router import FrameRouter
-from paddler.agent.link import Link
+from paddler.agent.link.connection import Link
+from paddler.agent.link.dialer import Dialer, websocket_dialer
 from paddler.agent.load_report import report_load
 from paddler.agent.model_sources.cache import cache_directory
 from paddler.agent.model_sources.huggingface import HuggingFaceSource
 from paddler.agent.model_sources.sources import ModelSources
 from paddler.agent.model_sources.url import DownloadLimits, UrlSource
-from paddler.agent.native_backend import NativeBackend
-from paddler.agent.reconciler import ModelFetcher, Reconciler
+from paddler.agent.questions import Questions
+from paddler.agent.serving_state.reconciler import ModelFetcher, Reconciler
+from paddler.agent.serving_state.status import StatusBoard
 from paddler.agent.settings import AgentSettings
-from paddler.agent.status import StatusBoard
-from paddler.agent.template_checks import TemplateChecks
 from paddler.concurrency.latest import Latest
-from paddler.messages.link import PROTOCOL_VERSION, Hello, Leaving
+from paddler.messages.link import (
+    PROTOCOL_VERSION,
+    Answer,
+    CheckTemplate,
+    Hello,
+    Leaving,
+    Question,
+    TemplateChecked,
+)
 from paddler.version import paddler_version
 
 __all__ = ["run", "run_agent"]
@@ -92,8 +100,14 @@ async def run_agent(
         random_source=random_source,
         activity=activity,
     )
-    template_checks = TemplateChecks(backend.try_template)
-    router = FrameRouter(reconciler, template_checks, activity)
+
+    async def find_answer(question: Question) -> Answer:
+        match question:
+            case CheckTemplate(source):
+                return TemplateChecked(await backend.try_template(source))
+
+    questions = Questions(find_answer)
+    router = FrameRouter(reconciler, questions, activity)
     link = Link(
         settings,
         hello=lambda: Hello(
@@ -111,7 +125,7 @@ async def run_agent(
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(reconciler.run)
-        await nursery.start(template_checks.run)
+        await nursery.start(questions.run)
         nursery.start_soon(
             lambda: report_load(
                 router,

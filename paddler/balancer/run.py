@@ -23,12 +23,10 @@ import trio
 
 from paddler.balancer.admin_panel.assets import Asset, read_assets
 from paddler.balancer.admin_panel.service import AdminPanel, ServiceLocation
+from paddler.balancer.deployments.desired_state import DesiredStates
 from paddler.balancer.dispatch.buffer import Buffer
-from paddler.balancer.dispatch.router import CostRouter
-from paddler.balancer.fleet.desired_state import DesiredStates
+from paddler.balancer.dispatch.routing.cost_router import CostRouter
 from paddler.balancer.fleet.fleet import Fleet
-from paddler.balancer.generation.embedding_chunks import Embeddings
-from paddler.balancer.generation.generation import Generations
 from paddler.balancer.http_edge.application import EdgeApp
 from paddler.balancer.http_edge.cors import CorsPolicy
 from paddler.balancer.http_edge.limits import DEFAULT_EDGE_LIMITS, EdgeLimits
@@ -39,20 +37,22 @@ from paddler.balancer.http_edge.serving.listeners import (
     open_listeners,
 )
 from paddler.balancer.http_edge.serving.server import EdgeServer
-from paddler.balancer.inference_service.limits import DEFAULT_INFERENCE_LIMITS, InferenceLimits
-from paddler.balancer.inference_service.service import InferenceService
-from paddler.balancer.management_service.dashboard import Dashboard, tokens_per_s_of_fleet
-from paddler.balancer.management_service.service import ManagementService
 from paddler.balancer.metrics.fan_out import FanOut
 from paddler.balancer.metrics.history import History, Readings
 from paddler.balancer.metrics.registry import Gauges, MetricsRegistry
 from paddler.balancer.metrics.statsd import StatsdSettings, push_gauges
-from paddler.balancer.openai_service.limits import DEFAULT_OPENAI_LIMITS, OpenAiLimits
-from paddler.balancer.openai_service.service import BROWSER_HEADERS, OpenAiService
+from paddler.balancer.requests.embedding_batches import Embeddings
+from paddler.balancer.requests.generations import Generations
+from paddler.balancer.services.inference.limits import DEFAULT_INFERENCE_LIMITS, InferenceLimits
+from paddler.balancer.services.inference.service import InferenceService
+from paddler.balancer.services.management.dashboard import Dashboard, tokens_per_s_of_fleet
+from paddler.balancer.services.management.service import ManagementService
+from paddler.balancer.services.openai.limits import DEFAULT_OPENAI_LIMITS, OpenAiLimits
+from paddler.balancer.services.openai.service import BROWSER_HEADERS, OpenAiService
 from paddler.balancer.state_database.database import open_state_database
 from paddler.version import paddler_version
 
-_log = logging.getLogger("paddler.balancer")
+logger = logging.getLogger(__name__)
 
 MAX_OVERTAKES = 4
 """How often a waiting request may be overtaken by one whose prompt a freed slot has cached."""
@@ -268,7 +268,7 @@ def _warn_of_unreachable(settings: BalancerSettings, panel: PanelSettings) -> No
         ("inference", settings.inference_address, panel.inference_url),
     ):
         if address.is_loopback and url is None:
-            _log.warning(
+            logger.warning(
                 "panel_half_reachable service=%s address=%s hint=%r",
                 name,
                 address,
@@ -311,7 +311,7 @@ async def run(
                 nursery.start_soon(push_gauges, settings.statsd, core.gauges.read)
             await _serve(core, services, stop, task_status)
             nursery.cancel_scope.cancel()
-    _log.info("balancer_stopped")
+    logger.info("balancer_stopped")
 
 
 async def _serve(
@@ -324,7 +324,7 @@ async def _serve(
         for service in services:
             await servers.start(EdgeServer(service.app, service.listeners).run)
             for host, port in service.listeners.addresses:
-                _log.info(
+                logger.info(
                     "service_started service=%s address=%s",
                     service.name,
                     format_address(host, port),
@@ -333,7 +333,7 @@ async def _serve(
             BoundAddresses({service.name: service.listeners.addresses for service in services})
         )
         await stop.wait()
-        _log.info("balancer_stopping")
+        logger.info("balancer_stopping")
         core.generations.shut_down()
         core.embeddings.shut_down()
         for service in services:

@@ -12,10 +12,10 @@ from paddler.balancer.admin_panel.errors import PanelError
 from paddler.balancer.http_edge.errors import ListenFailed
 from paddler.balancer.http_edge.limits import EdgeLimits
 from paddler.balancer.http_edge.serving.listeners import ListenAddress
-from paddler.balancer.inference_service.limits import InferenceLimits
 from paddler.balancer.metrics.statsd import StatsdSettings
-from paddler.balancer.openai_service.limits import OpenAiLimits
 from paddler.balancer.run import BalancerSettings, PanelSettings, run
+from paddler.balancer.services.inference.limits import InferenceLimits
+from paddler.balancer.services.openai.limits import OpenAiLimits
 from paddler.balancer.state_database.errors import StateDatabaseError
 from paddler.cli.addresses import ADDRESS, HostPort
 from paddler.cli.logs import LEVELS, set_up_logging

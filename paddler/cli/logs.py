@@ -1,6 +1,6 @@
 """Logging: one format for every program.
 
-`2026-11-23T16:40:02.118Z INFO balancer.fleet agent_joined agent=a1 slots=4`
+`2026-11-23T16:40:02.118Z INFO balancer.fleet.fleet agent_joined agent=a1 slots=4`
 """
 
 from __future__ import annotations

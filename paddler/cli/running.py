@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import click
 import trio
 
-_log = logging.getLogger("paddler.cli")
+logger = logging.getLogger(__name__)
 
 EXIT_FAILURE = 1
 STOP_TIMEOUT_S = 4.5
@@ -68,10 +68,10 @@ async def _stop_at_signal(
     async for number in signals:
         name = signal.Signals(number).name
         if stop.is_set():
-            _log.warning("stopping_at_once signal=%s", name)
+            logger.warning("stopping_at_once signal=%s", name)
             scope.cancel()
             return
-        _log.info("stopping signal=%s", name)
+        logger.info("stopping signal=%s", name)
         stop.set()
         scope.deadline = trio.current_time() + STOP_TIMEOUT_S
 
@@ -93,6 +93,6 @@ def main_of(command: click.Command, program_name: str) -> None:
     except click.Abort:
         sys.exit(EXIT_FAILURE)
     except Exception:
-        logging.getLogger("paddler.cli").exception("program_failed")
+        logger.exception("program_failed")
         click.echo(f"{program_name}: an internal error; the lines above say where", err=True)
         sys.exit(EXIT_FAILURE)

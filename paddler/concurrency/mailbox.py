@@ -1,5 +1,7 @@
 """A mailbox that coalesces: the sender never waits, the reader takes all there is.
 
+`async for items in mailbox` takes until the mailbox is closed and empty.
+
 Owned by whoever reads. Under load its batches grow instead of its number of
 wake-ups; idle, every item is delivered at once. The bound counts items: past
 it `post` raises, and the owner decides what ends (the request, never the link).
@@ -7,7 +9,7 @@ it `post` raises, and the owner decides what ends (the request, never the link).
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import trio
 
@@ -66,6 +68,15 @@ class Mailbox(Generic[T]):
             return
         self._items.append(item)
         self.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[T]:
+        try:
+            return await self.take()
+        except MailboxClosed:
+            raise StopAsyncIteration from None
 
     async def take(self) -> list[T]:
         """Wait for at least one item and take all; cancelling loses nothing.

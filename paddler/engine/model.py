@@ -27,7 +27,7 @@ _LOG_LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.WARNING, 4: loggin
 
 _MAX_LOG_LINE_BYTES = 4096
 
-_log = logging.getLogger("paddler.engine.llama_cpp")
+logger = logging.getLogger("paddler.engine.llama_cpp")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ def forward_log() -> None:
     while (length := lib.pdl_log_take(text, _MAX_LOG_LINE_BYTES, level, n_lost)) >= 0:
         line = ffi.buffer(text, length)[:].decode("utf-8", "replace").rstrip()
         if line:
-            _log.log(_LOG_LEVELS.get(level[0], logging.DEBUG), "%s", line)
+            logger.log(_LOG_LEVELS.get(level[0], logging.DEBUG), "%s", line)
 
 
 class Model:

@@ -17,7 +17,7 @@ from typing import Any
 
 import trio
 
-from paddler.concurrency.mailbox import Mailbox, MailboxClosed
+from paddler.concurrency.mailbox import Mailbox
 from paddler.engine import errors
 from paddler.engine.library import (
     error_for_status,
@@ -64,7 +64,7 @@ _FINISH_REASONS = {
 
 _CLASSES = list(TokenClass)
 
-_log = logging.getLogger("engine.slots")
+logger = logging.getLogger(__name__)
 
 
 class SlotPhase(enum.Enum):
@@ -128,11 +128,8 @@ class Generation:
             DecodeFailed, OutOfMemory, InternalError: The engine failed.
             EngineClosed: The engine was closed meanwhile.
         """
-        while True:
-            try:
-                yield await self._mailbox.take()
-            except MailboxClosed:
-                break
+        async for events in self._mailbox:
+            yield events
         if self._error is not None:
             raise self._error
 
@@ -206,7 +203,7 @@ class SlotEngine:
                 with trio.move_on_after(_CANCEL_TIMEOUT_S, shield=True) as waiting:
                     await generation.wait_over()
                 if waiting.cancelled_caught:
-                    _log.error("request_not_cancelled request=%d", generation.request_id)
+                    logger.error("request_not_cancelled request=%d", generation.request_id)
 
     @property
     def kept_requests(self) -> Collection[int]:

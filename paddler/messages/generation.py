@@ -1,6 +1,6 @@
 """What the balancer asks of an agent, and the events that come back.
 
-Every service translates its requests into a `GenerationTask`; nothing past
+Every service translates its requests into a `GenerationOrder`; nothing past
 that point knows which service a request came from.
 """
 
@@ -63,7 +63,7 @@ class ConversationPrompt(msgspec.Struct, frozen=True, tag="conversation", omit_d
 Prompt = RawPrompt | TokenPrompt | InfillPrompt | ConversationPrompt
 
 
-class GenerationTask(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class GenerationOrder(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One generation, independent of the service that accepted it.
 
     `max_tokens` None means as many as fit the slot's context. `n_logprobs`

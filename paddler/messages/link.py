@@ -17,7 +17,7 @@ import msgspec
 
 from paddler.messages.agents import ApplicationStatus, Issue
 from paddler.messages.embeddings import EmbeddingDocument, EmbeddingResult, Normalization
-from paddler.messages.generation import GenerationEvent, GenerationTask
+from paddler.messages.generation import GenerationEvent, GenerationOrder
 from paddler.messages.state import ApplicableState, PoolingType
 from paddler.messages.templates import TemplateCheck
 
@@ -181,10 +181,19 @@ class CacheReport(msgspec.Struct, frozen=True, tag="cache"):
 
 
 class TemplateChecked(msgspec.Struct, frozen=True, tag="template_checked"):
-    """What became of a `CheckTemplate`; `check` is None where it could not be tried."""
+    """Answers `CheckTemplate`."""
+
+    check: TemplateCheck
+
+
+Answer = TemplateChecked
+
+
+class Answered(msgspec.Struct, frozen=True, tag="answered"):
+    """The answer to an `Ask`; None where the agent could not find it."""
 
     request_id: int
-    check: TemplateCheck | None
+    answer: Answer | None
 
 
 FromAgent = (
@@ -197,7 +206,7 @@ FromAgent = (
     | Leaving
     | Heartbeat
     | CacheReport
-    | TemplateChecked
+    | Answered
 )
 
 
@@ -242,7 +251,7 @@ class Generate(msgspec.Struct, frozen=True, tag="generate", kw_only=True):
     """Run a generation. `prefix_chain` are hashes of the growing prompt."""
 
     request_id: int
-    task: GenerationTask
+    order: GenerationOrder
     prefix_chain: list[int] = []
     resume: Resume | None = None
 
@@ -262,12 +271,19 @@ class CancelRequest(msgspec.Struct, frozen=True, tag="cancel"):
 
 
 class CheckTemplate(msgspec.Struct, frozen=True, tag="check_template"):
-    """Try a chat template and answer with `TemplateChecked`; nothing else changes."""
+    """Asks what becomes of a chat template that is tried; nothing else changes."""
 
-    request_id: int
     source: str
 
 
-ToAgent = (
-    Welcome | Refused | ApplyState | Generate | Embed | CancelRequest | Heartbeat | CheckTemplate
-)
+Question = CheckTemplate
+
+
+class Ask(msgspec.Struct, frozen=True, tag="ask"):
+    """A question to the agent, which answers with `Answered`."""
+
+    request_id: int
+    question: Question
+
+
+ToAgent = Welcome | Refused | ApplyState | Generate | Embed | CancelRequest | Heartbeat | Ask

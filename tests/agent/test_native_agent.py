@@ -16,10 +16,10 @@ import msgspec
 import pytest
 import trio
 
+from paddler.agent.backend.native import NativeBackend
 from paddler.agent.model_sources.huggingface import HuggingFaceSource
 from paddler.agent.model_sources.sources import ModelSources
 from paddler.agent.model_sources.url import DownloadLimits, UrlSource
-from paddler.agent.native_backend import NativeBackend
 from paddler.agent.run import run_agent
 from paddler.agent.settings import AgentSettings
 from paddler.messages.agents import ApplicationStatus, ModelIssue
@@ -28,7 +28,7 @@ from paddler.messages.embeddings import DocumentEmbedding, DocumentTooLong, Embe
 from paddler.messages.generation import (
     ConversationPrompt,
     GenerationFailure,
-    GenerationTask,
+    GenerationOrder,
     RawPrompt,
 )
 from paddler.messages.grammar import GbnfGrammar, JsonSchemaGrammar
@@ -52,8 +52,8 @@ def served(path: Path, **changes: Any) -> ApplicableState:
     return msgspec.structs.replace(state, model=ModelReference(LocalToAgent=str(path)))
 
 
-def raw(text: str, max_tokens: int = 8, **changes: Any) -> GenerationTask:
-    return GenerationTask(
+def raw(text: str, max_tokens: int = 8, **changes: Any) -> GenerationOrder:
+    return GenerationOrder(
         prompt=RawPrompt(text), max_tokens=max_tokens, sampling=GREEDY, ignore_eos=True, **changes
     )
 
@@ -100,11 +100,11 @@ async def test_requests_of_every_kind_are_served(tmp_path: Path) -> None:
         assert status.model.can_embed
         await link.generate(1, raw("abc"))
         prompt = ConversationPrompt([Message("user", "hello")])
-        await link.generate(2, GenerationTask(prompt=prompt, max_tokens=4, sampling=GREEDY))
+        await link.generate(2, GenerationOrder(prompt=prompt, max_tokens=4, sampling=GREEDY))
         await link.generate(3, raw("abc", 4, grammar=GbnfGrammar('root ::= "yes!"', "root")))
         schema = JsonSchemaGrammar('{"enum": ["red"]}')
         await link.generate(
-            4, GenerationTask(prompt=prompt, max_tokens=20, sampling=GREEDY, grammar=schema)
+            4, GenerationOrder(prompt=prompt, max_tokens=20, sampling=GREEDY, grammar=schema)
         )
         await link.send(
             Embed(

@@ -9,14 +9,14 @@ from collections.abc import AsyncGenerator
 
 import trio
 
+from paddler.balancer.deployments.desired_state import DesiredStates
 from paddler.balancer.dispatch.buffer import Buffer
-from paddler.balancer.dispatch.router import LeastBusyRouter
-from paddler.balancer.dispatch.slot_pool import Router
-from paddler.balancer.fleet.desired_state import DesiredStates
+from paddler.balancer.dispatch.pool import Router
+from paddler.balancer.dispatch.routing.cost_router import LeastBusyRouter
 from paddler.balancer.fleet.fleet import Fleet
-from paddler.balancer.generation.embedding_chunks import Embeddings
-from paddler.balancer.generation.generation import Generations
-from paddler.balancer.generation.observer import NullObserver, Observer
+from paddler.balancer.requests.embedding_batches import Embeddings
+from paddler.balancer.requests.generations import Generations
+from paddler.balancer.requests.observations import NullObserver, Observer
 from paddler.balancer.state_database.memory import MemoryStateDatabase
 from paddler.messages.state import DesiredState, InferenceParameters, ModelReference
 

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from paddler.balancer.dispatch.errors import DispatchError
-from paddler.balancer.dispatch.router import CostRouter
+from paddler.balancer.dispatch.routing.cost_router import CostRouter
 from paddler.balancer.fleet.channel import ChannelClosed
-from paddler.balancer.generation.items import GenerationError, GenerationItem
-from paddler.concurrency.mailbox import Mailbox, MailboxClosed
+from paddler.balancer.requests.items import GenerationError, GenerationItem
+from paddler.concurrency.mailbox import Mailbox
 from paddler.messages.generation import (
     GenerationDone,
-    GenerationTask,
+    GenerationOrder,
     RawPrompt,
     TokenEvent,
 )
@@ -68,8 +68,8 @@ class Traffic:
 
     async def generate(self, agent: ScriptedAgent, request: Generate) -> None:
         """Count upwards from where the last agent stopped, to what the prompt says."""
-        assert isinstance(request.task.prompt, RawPrompt)
-        n_tokens = int(request.task.prompt.text)
+        assert isinstance(request.order.prompt, RawPrompt)
+        n_tokens = int(request.order.prompt.text)
         first = 0
         if request.resume is not None:
             assert request.resume.token_ids == list(range(len(request.resume.token_ids)))
@@ -88,23 +88,20 @@ class Traffic:
     async def ask(self) -> None:
         await trio.sleep(self.random.uniform(0, 60))
         n_tokens = self.random.randint(0, 30)
-        task = GenerationTask(prompt=RawPrompt(str(n_tokens)))
+        order = GenerationOrder(prompt=RawPrompt(str(n_tokens)))
         outbox: Mailbox[GenerationItem] = Mailbox(1000)
         items: list[GenerationItem] = []
         patience_s = self.random.choice([1.0, 5.0, 1000.0, 1000.0])
 
         async def read() -> None:
-            while True:
-                try:
-                    items.extend(await outbox.take())
-                except MailboxClosed:
-                    return
+            async for taken in outbox:
+                items.extend(taken)
 
         outcome = "cancelled"
         with trio.move_on_after(patience_s):
             try:
                 async with trio.open_nursery() as nursery:
-                    await nursery.start(self.core.generations.run, task, outbox)
+                    await nursery.start(self.core.generations.run, order, outbox)
                     await read()
                 outcome = "error" if isinstance(items[-1], GenerationError) else "done"
             except* DispatchError:

@@ -15,10 +15,10 @@ import click
 import msgspec
 import pytest
 
-from paddler.balancer.generation.observer import BufferOutcome, RequestOutcome
 from paddler.balancer.http_edge.error_table import STATUSES
 from paddler.balancer.metrics.registry import Gauges, MetricsRegistry
-from paddler.balancer.openai_service import errors as openai_errors
+from paddler.balancer.requests.observations import BufferOutcome, RequestOutcome
+from paddler.balancer.services.openai import errors as openai_errors
 from paddler.cli.commands import load_command
 from paddler.messages.agents import (
     AgentSnapshot,
@@ -36,7 +36,7 @@ from paddler.messages.state import DesiredState, InferenceParameters
 from tests.docs.pages import DOCS, EVERYWHERE, PAGES, ROOT
 
 PROGRAMS = ("balancer", "agent", "demo")
-SERVICES = ("inference_service", "management_service", "openai_service", "admin_panel")
+SERVICES = ("services/inference", "services/management", "services/openai", "admin_panel")
 
 FOREIGN_FLAGS = {
     *("--max-time", "--no-deps", "--wheel-dir", "--help", "--version"),  # curl, pip, click
@@ -134,9 +134,9 @@ def test_environment_variables_are_those_of_the_programs() -> None:
 def test_every_endpoint_is_documented() -> None:
     reference = page("api-reference.md")
     titles = {
-        "inference_service": "Inference service",
-        "management_service": "Management service",
-        "openai_service": "OpenAI-compatible service",
+        "services/inference": "Inference service",
+        "services/management": "Management service",
+        "services/openai": "OpenAI-compatible service",
         "admin_panel": "Admin panel",
     }
     found = list(routes())

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from paddler.agent.tool_call_stream import ToolCallStream
+from paddler.agent.tool_calls.stream import ToolCallStream
 from paddler.engine.chat import ChatTemplates
 from paddler.engine.model import Model, open_model
 from paddler.engine.rendered_conversation import RenderedConversation

@@ -27,8 +27,8 @@ from paddler.messages.generation import (
     GenerationDone,
     GenerationEvent,
     GenerationFailed,
+    GenerationOrder,
     GenerationRefused,
-    GenerationTask,
     RawPrompt,
     TokenEvent,
 )
@@ -162,11 +162,11 @@ class StandInLink:
         return await self.until_status(ApplicationStatus.APPLIED, version)
 
     async def generate(
-        self, request_id: int, task: GenerationTask | str, resume: Resume | None = None
+        self, request_id: int, order: GenerationOrder | str, resume: Resume | None = None
     ) -> None:
-        if isinstance(task, str):
-            task = GenerationTask(prompt=RawPrompt(task))
-        await self.send(Generate(request_id=request_id, task=task, resume=resume))
+        if isinstance(order, str):
+            order = GenerationOrder(prompt=RawPrompt(order))
+        await self.send(Generate(request_id=request_id, order=order, resume=resume))
 
     async def cancel(self, request_id: int) -> None:
         await self.send(CancelRequest(request_id))

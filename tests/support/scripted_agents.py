@@ -9,9 +9,10 @@ from typing import TypeVar
 import msgspec
 import trio
 
-from paddler.balancer.fleet.agent_link import LinkLimits, serve_agent_link
+from paddler.balancer.fleet.agent_link import LinkLimits
 from paddler.balancer.fleet.channel import ChannelClosed
 from paddler.balancer.fleet.fleet import Fleet
+from paddler.balancer.fleet.handshake import serve_agent_link
 from paddler.messages.agents import ApplicationStatus, Issue
 from paddler.messages.embeddings import DocumentEmbedding, EmbeddingResult
 from paddler.messages.generation import (

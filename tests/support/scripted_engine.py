@@ -1,6 +1,6 @@
 """An engine without a model: it says what a script tells it to, on virtual time.
 
-Fulfils `paddler.agent.engine_protocol`. Its tokens are characters: token ids
+Fulfils `paddler.agent.backend.protocol`. Its tokens are characters: token ids
 are code points, so texts, limits and replays can be followed by eye.
 """
 
@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 import trio
 
-from paddler.agent.engine_protocol import EngineOptions, ToolCallOutcome
+from paddler.agent.backend.protocol import EngineOptions, ToolCallOutcome
 from paddler.engine import errors
 from paddler.engine.pixels import MEDIA_MARKER, Image
 from paddler.engine.requests import (

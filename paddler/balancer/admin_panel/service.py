@@ -19,8 +19,8 @@ from werkzeug.exceptions import NotFound
 from paddler.balancer.admin_panel.assets import PAGE, Asset
 from paddler.balancer.http_edge.application import EdgeApp
 from paddler.balancer.http_edge.cors import CorsPolicy
+from paddler.balancer.http_edge.handlers import EdgeRequest
 from paddler.balancer.http_edge.limits import EdgeLimits
-from paddler.balancer.http_edge.request_nursery import EdgeRequest
 from paddler.balancer.http_edge.streaming import PLAIN_TEXT, Answer, json_answer, text_answer
 from paddler.version import paddler_version
 

@@ -5,7 +5,7 @@ The decisions are plain functions without checkpoints, so no invariant can be
 interleaved; only `buffer` waits.
 
 - `requests`: what the choice may depend on.
-- `slot_pool`: agents' slots, leases and waiters.
-- `router`: chooses among agents with a free slot.
+- `pool`: agents' slots, leases and waiters.
+- `routing`: chooses among agents with a free slot.
 - `buffer`: the asynchronous face, with its bound and its timeout.
 """

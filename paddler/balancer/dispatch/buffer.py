@@ -1,7 +1,7 @@
 """The buffer: requests wait here for a slot, first in, first out.
 
 Owns the bound on how many wait and the limit on how long. The order and the
-grants themselves are `slot_pool`'s.
+grants themselves are `pool`'s.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import AsyncGenerator
 import trio
 
 from paddler.balancer.dispatch.errors import BufferFull, BufferTimeout, ShuttingDown
+from paddler.balancer.dispatch.pool import Lease, Router, SlotPool
 from paddler.balancer.dispatch.requests import SlotHints
-from paddler.balancer.dispatch.slot_pool import Lease, Router, SlotPool
 from paddler.concurrency.latest import Latest
 
 SlotLease = Lease

@@ -1,7 +1,7 @@
 """The hash chain of a prompt: equal hashes mean equal content up to there.
 
 Made without a tokenizer and without the template: what the model will see is
-a function of the task's content, the model and the template, and an index of
+a function of the order's content, the model and the template, and an index of
 these chains is kept per agent and emptied when its model or template changes.
 
 A conversation is cut after everything that stands before the messages (tools,
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import msgspec
 
 from paddler.messages.conversation import ImagePart, ImageUrl, Message
-from paddler.messages.generation import ConversationPrompt, GenerationTask, InfillPrompt, RawPrompt
+from paddler.messages.generation import ConversationPrompt, GenerationOrder, InfillPrompt, RawPrompt
 
 BLOCK_BYTES = 1024
 """Content is cut at least this often."""
@@ -51,13 +51,13 @@ class PrefixChain:
         return self.ends_bytes[-1]
 
 
-def chain_of(task: GenerationTask) -> PrefixChain:
-    """The chain of `task`'s prompt; never empty. Sampling and limits do not matter."""
+def chain_of(order: GenerationOrder) -> PrefixChain:
+    """The chain of `order`'s prompt; never empty. Sampling and limits do not matter."""
     hashes: list[int] = []
     ends_bytes: list[int] = []
     running = hashlib.blake2b(digest_size=8)
     n_bytes = 0
-    for segment in _segments(task):
+    for segment in _segments(order):
         begin = 0
         while begin < len(segment):
             block_bytes = FIRST_BLOCK_BYTES if n_bytes < FIRST_BYTES else BLOCK_BYTES
@@ -79,9 +79,9 @@ def pin_of(conversation_id: str) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def _segments(task: GenerationTask) -> Iterator[bytes]:
+def _segments(order: GenerationOrder) -> Iterator[bytes]:
     """Pieces of content that a later prompt may share one by one; the first is never empty."""
-    prompt = task.prompt
+    prompt = order.prompt
     if isinstance(prompt, ConversationPrompt):
         yield _encode(
             (

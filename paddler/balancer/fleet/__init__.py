@@ -4,6 +4,5 @@
 - `agents`: one agent's record, and how the management service shows it.
 - `agent_link`: one connection: frames in, frames out, requests in flight.
 - `fleet`: all of them.
-- `rollout`: which agents swap to a new state next; pure.
-- `desired_state`: what the operator asked for, stored and rolled out.
+- `handshake`: an agent's way in.
 """

@@ -1,8 +1,7 @@
 """One agent's connection: frames in, frames out, and the requests it carries.
 
-The link's nursery (reader, writer, keep-alive) is a child of whoever calls
-`serve_agent_link`; when any of the three ends, the link ends, its slots are
-gone, and every request on it is told why.
+`AgentLink.run` owns the link's nursery (reader, writer, keep-alive); when any
+of the three ends, the link ends.
 
 The reader only decodes and posts: what a frame means for a request is done by
 that request's `RequestSink`, a plain function that never waits. The outgoing
@@ -11,30 +10,30 @@ queue is bounded: an agent that lets it fill does not read, and its link ends.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 import trio
 
 from paddler.balancer.fleet.agents import AgentRecord
 from paddler.balancer.fleet.channel import ChannelClosed, FrameChannel
-from paddler.balancer.fleet.errors import BadFrame, LinkEnded, LinkRefused, PeerSilent
-from paddler.balancer.fleet.template_checks import TemplateChecks
+from paddler.balancer.fleet.errors import BadFrame, LinkEnded, PeerSilent
+from paddler.balancer.fleet.questions import Questions
 from paddler.concurrency.mailbox import Mailbox, MailboxFull
 from paddler.messages.embeddings import EmbeddingDocument, Normalization
-from paddler.messages.generation import TERMINAL_EVENTS, GenerationEvent, GenerationTask
+from paddler.messages.generation import TERMINAL_EVENTS, GenerationEvent, GenerationOrder
 from paddler.messages.link import (
-    PROTOCOL_VERSION,
     AgentStatus,
+    Answer,
+    Answered,
     ApplyState,
+    Ask,
     CacheReport,
     CancelRequest,
-    CheckTemplate,
     Embed,
     EmbeddingEvents,
     EventBatch,
@@ -43,27 +42,19 @@ from paddler.messages.link import (
     HandedOver,
     Heartbeat,
     Hello,
-    HelloHeader,
     Leaving,
     LoadReport,
-    Refused,
+    Question,
     Resume,
-    TemplateChecked,
     ToAgent,
     Welcome,
 )
-from paddler.messages.templates import TemplateCheck
 
-if TYPE_CHECKING:
-    from paddler.balancer.fleet.fleet import Fleet
+__all__ = ["AgentLink", "LinkLimits", "RequestSink"]
 
-__all__ = ["AgentLink", "FrameChannel", "LinkLimits", "RequestSink", "serve_agent_link"]
-
-logger = logging.getLogger("paddler.balancer.fleet")
+logger = logging.getLogger(__name__)
 
 _decode_frame = msgspec.msgpack.Decoder(FromAgent).decode
-_decode_header = msgspec.msgpack.Decoder(HelloHeader).decode
-_decode_hello = msgspec.msgpack.Decoder(Hello).decode
 _encode_frame = msgspec.msgpack.Encoder().encode
 
 
@@ -126,7 +117,7 @@ class AgentLink:
         self._limits = limits
         self._outgoing: Mailbox[bytes] = Mailbox(limits.max_queued_frames)
         self._sinks: dict[int, RequestSink] = {}
-        self._template_checks = TemplateChecks()
+        self._questions = Questions()
         self._request_ids = itertools.count(1)
         self._ended = trio.Event()
         self._end_reason: LinkEnded | None = None
@@ -139,7 +130,7 @@ class AgentLink:
 
     def generate(
         self,
-        task: GenerationTask,
+        order: GenerationOrder,
         sink: RequestSink,
         *,
         prefix_chain: list[int],
@@ -149,7 +140,7 @@ class AgentLink:
         request_id = next(self._request_ids)
         self._sinks[request_id] = sink
         self._send(
-            Generate(request_id=request_id, task=task, prefix_chain=prefix_chain, resume=resume)
+            Generate(request_id=request_id, order=order, prefix_chain=prefix_chain, resume=resume)
         )
         return request_id
 
@@ -171,11 +162,11 @@ class AgentLink:
         """Tell the agent to apply a state."""
         self._send(frame)
 
-    async def check_template(self, source: str) -> TemplateCheck | None:
-        """Have the agent try a chat template; None if it could not, or is gone."""
+    async def ask(self, question: Question) -> Answer | None:
+        """The agent's answer; None if it could not find one, or is gone."""
         request_id = next(self._request_ids)
-        self._send(CheckTemplate(request_id=request_id, source=source))
-        return await self._template_checks.result(request_id)
+        self._send(Ask(request_id, question))
+        return await self._questions.answer_to(request_id)
 
     def end(self, reason: LinkEnded) -> None:
         """End the link; the first reason is the one that is told."""
@@ -188,7 +179,7 @@ class AgentLink:
         sinks, self._sinks = self._sinks, {}
         for sink in sinks.values():
             sink.on_given_back(reason)
-        self._template_checks.give_up()
+        self._questions.give_up()
 
     async def run(self, channel: FrameChannel) -> LinkEnded:
         """Carry frames until the link ends, and return why."""
@@ -261,8 +252,8 @@ class AgentLink:
                 self._on_condition(self)
             case HandedOver():
                 self._take_back(message)
-            case TemplateChecked(request_id, check):
-                self._template_checks.answered(request_id, check)
+            case Answered(request_id, answer):
+                self._questions.answered(request_id, answer)
             case Leaving():
                 self.record.leaving = True
                 logger.info("agent_leaving agent=%s reason=%r", self.record.id, message.reason)
@@ -289,71 +280,3 @@ class AgentLink:
             sink = self._sinks.pop(request_id, None)
             if sink is not None:
                 sink.on_given_back(message.reason)
-
-
-async def serve_agent_link(
-    fleet: Fleet, agent_id: str, channel: FrameChannel, limits: LinkLimits | None = None
-) -> None:
-    """Serve one agent's connection until it ends, then close `channel`.
-
-    Nothing the agent does makes this raise. Cancelling it gives the agent's
-    requests back and closes the channel within `limits.close_timeout_s`.
-    """
-    limits = limits or LinkLimits()
-    reason = "the balancer closed the link"
-    try:
-        reason = await _serve(fleet, agent_id, channel, limits)
-    except LinkRefused as refused:
-        reason = str(refused)
-        logger.warning("agent_refused agent=%r reason=%r", agent_id, reason)
-        await _refuse(channel, reason, limits)
-    except ChannelClosed as closed:
-        reason = str(closed)
-        logger.info("agent_gone_before_hello agent=%r reason=%r", agent_id, reason)
-    except Exception:
-        reason = "internal error of the balancer"
-        logger.exception("link_failed agent=%r", agent_id)
-    finally:
-        with trio.move_on_after(limits.close_timeout_s, shield=True):
-            await channel.close(reason)
-
-
-async def _refuse(channel: FrameChannel, reason: str, limits: LinkLimits) -> None:
-    with contextlib.suppress(ChannelClosed), trio.move_on_after(limits.close_timeout_s):
-        await channel.send(_encode_frame(Refused(reason=reason)))
-
-
-async def _serve(fleet: Fleet, agent_id: str, channel: FrameChannel, limits: LinkLimits) -> str:
-    hello = await _receive_hello(channel, limits)
-    link = fleet.join(agent_id, hello, limits)
-    reason = "the balancer closed the link"
-    try:
-        reason = str(await link.run(channel))
-    finally:
-        fleet.leave(link, reason)
-    return reason
-
-
-async def _receive_hello(channel: FrameChannel, limits: LinkLimits) -> Hello:
-    try:
-        with trio.fail_after(limits.hello_timeout_s):
-            frame = await channel.receive()
-    except trio.TooSlowError:
-        silence = f"no hello within {limits.hello_timeout_s:g} s"
-        raise LinkRefused(silence) from None
-    try:
-        version = _decode_header(frame).protocol_version
-        if version != PROTOCOL_VERSION:
-            mismatch = (
-                f"the agent speaks link protocol version {version}, this balancer speaks "
-                f"version {PROTOCOL_VERSION}: install the same release of paddler on both"
-            )
-            raise LinkRefused(mismatch)
-        hello = _decode_hello(frame)
-    except msgspec.DecodeError as error:
-        unreadable = f"the first frame is not a hello: {error}"
-        raise LinkRefused(unreadable) from None
-    if hello.slots < 1:
-        slotless = f"an agent needs at least one slot, not {hello.slots}"
-        raise LinkRefused(slotless)
-    return hello

@@ -6,8 +6,8 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+from paddler.balancer.dispatch.pool import AgentSlots
 from paddler.balancer.dispatch.requests import RequestKind
-from paddler.balancer.dispatch.slot_pool import AgentSlots
 from paddler.messages.agents import (
     AgentSnapshot,
     ApplicationStatus,

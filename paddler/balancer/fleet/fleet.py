@@ -16,10 +16,9 @@ from paddler.balancer.fleet.agents import AgentRecord
 from paddler.balancer.fleet.errors import LinkRefused, LinkReplaced
 from paddler.concurrency.latest import Latest
 from paddler.messages.agents import AgentsSnapshot, Issue
-from paddler.messages.link import ApplyState, Hello
-from paddler.messages.templates import TemplateCheck
+from paddler.messages.link import Answer, ApplyState, Hello, Question
 
-logger = logging.getLogger("paddler.balancer.fleet")
+logger = logging.getLogger(__name__)
 
 
 class Fleet:
@@ -78,12 +77,12 @@ class Fleet:
         """Why no agent could take a request of `kind`, were all slots free; None if one could."""
         return self._buffer.pool.why_none_serves(SlotHints(kind=kind))
 
-    async def check_template(self, source: str) -> TemplateCheck | None:
-        """Have the least busy agent try a chat template; None if none could."""
+    async def ask_any(self, question: Question) -> Answer | None:
+        """The answer of the least busy agent; None if it found none, or nobody is there."""
         links = [link for link in self._by_agent.values() if not link.record.leaving]
         if not links:
             return None
-        return await min(links, key=lambda link: link.n_requests).check_template(source)
+        return await min(links, key=lambda link: link.n_requests).ask(question)
 
     def snapshot(self) -> AgentsSnapshot:
         """The whole fleet as the management service shows it."""

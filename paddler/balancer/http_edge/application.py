@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import typing
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import trio
 from quart_trio import QuartTrio
@@ -21,22 +21,24 @@ from werkzeug.exceptions import HTTPException
 
 from paddler.balancer.http_edge.cors import CorsPolicy
 from paddler.balancer.http_edge.error_table import status_of
+from paddler.balancer.http_edge.handlers import (
+    EdgeRequest,
+    Guard,
+    Handler,
+    RenderError,
+    SocketHandler,
+)
 from paddler.balancer.http_edge.limits import EdgeLimits
-from paddler.balancer.http_edge.request_nursery import EdgeRequest, RequestConnection
+from paddler.balancer.http_edge.request_nursery import RequestConnection
 from paddler.balancer.http_edge.sockets import SocketConnection
 from paddler.balancer.http_edge.streaming import PLAIN_TEXT, Answer, AnyAnswer
 
 if typing.TYPE_CHECKING:
     from quart.wrappers.base import BaseRequestWebsocket
 
-_log = logging.getLogger("paddler.balancer.http_edge")
+logger = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 1
-
-Handler = Callable[..., Awaitable[AnyAnswer]]
-SocketHandler = Callable[..., Awaitable[None]]
-RenderError = Callable[[int, str], Answer]
-Guard = Callable[["BaseRequestWebsocket"], None]
 
 
 class EdgeApp(QuartTrio):
@@ -130,7 +132,9 @@ class EdgeApp(QuartTrio):
             return self._render_error(error.code or 500, error.description or error.name)
         status = status_of(error)
         if status is None:
-            _log.error("request_failed service=%s path=%s", self.service_name, path, exc_info=error)
+            logger.error(
+                "request_failed service=%s path=%s", self.service_name, path, exc_info=error
+            )
             return self._render_error(500, "internal error; the balancer's log has the details")
         answer = self._render_error(status, str(error))
         if status != 503:
@@ -163,5 +167,5 @@ def without_errors(group: BaseExceptionGroup[BaseException], event: str) -> Base
     """
     errors, rest = group.split(Exception)
     if errors is not None:
-        _log.error("%s", event, exc_info=errors)
+        logger.error("%s", event, exc_info=errors)
     return group if rest is None else rest

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from paddler.balancer.generation.errors import (
+from paddler.balancer.http_edge.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    OriginRefused,
+)
+from paddler.balancer.requests.errors import (
     BufferFull,
     BufferTimeout,
     EmbeddingsNotEnabled,
     GenerationNotSupported,
     NoAgents,
     ShuttingDown,
-)
-from paddler.balancer.http_edge.errors import (
-    BodyTooLarge,
-    BodyTooSlow,
-    OriginRefused,
 )
 from paddler.balancer.state_database.errors import (
     BadDatabaseUrl,

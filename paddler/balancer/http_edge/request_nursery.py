@@ -16,32 +16,16 @@ import typing
 
 import trio
 from quart_trio.asgi import TrioASGIHTTPConnection
-from quart_trio.wrappers import TrioRequest
 from typing_extensions import override
 
 from paddler.balancer.http_edge.errors import BodyTooLarge, BodyTooSlow, EdgeError
+from paddler.balancer.http_edge.handlers import EdgeHost, EdgeRequest
 from paddler.balancer.http_edge.limits import EdgeLimits
 from paddler.balancer.http_edge.streaming import AsgiReceive, AsgiSend, send_answer
-
-if typing.TYPE_CHECKING:
-    from paddler.balancer.http_edge.application import EdgeApp
 
 
 class ClientGone(Exception):
     """The client left before its request was complete."""
-
-
-class EdgeRequest(TrioRequest):
-    """A request as handlers get it.
-
-    Attributes:
-        nursery: The request's own; cancelled when the client leaves and when
-            the answer is complete.
-        content: The whole body.
-    """
-
-    nursery: trio.Nursery
-    content: bytes
 
 
 class RequestConnection(TrioASGIHTTPConnection):
@@ -49,21 +33,21 @@ class RequestConnection(TrioASGIHTTPConnection):
 
     @override
     async def __call__(self, receive: AsgiReceive, send: AsgiSend) -> None:
-        app = typing.cast("EdgeApp", self.app)
+        host = typing.cast("EdgeHost", self.app)
         request = typing.cast("EdgeRequest", self._create_request_from_scope(send))
-        cors_headers = app.cors.headers(request.headers.get("Origin"), request.headers.get("Host"))
+        cors_headers = host.cors.headers(request.headers.get("Origin"), request.headers.get("Host"))
         try:
-            request.content = await read_body(receive, request.content_length, app.limits)
+            request.content = await read_body(receive, request.content_length, host.limits)
         except ClientGone:
             return
         except EdgeError as error:
-            answer = app.error_answer(error)
+            answer = host.error_answer(error)
             await send_answer(send, answer, more_headers=cors_headers, last=True)
             return
         async with trio.open_nursery() as nursery:
             request.nursery = nursery
             nursery.start_soon(_cancel_when_gone, receive, nursery.cancel_scope)
-            await send_answer(send, await app.answer(request), more_headers=cors_headers)
+            await send_answer(send, await host.answer(request), more_headers=cors_headers)
             nursery.cancel_scope.cancel()
 
 

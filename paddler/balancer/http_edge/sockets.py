@@ -17,13 +17,11 @@ from quart_trio.asgi import TrioASGIWebsocketConnection
 from typing_extensions import override
 
 from paddler.balancer.http_edge.errors import OriginRefused, SocketClosed
+from paddler.balancer.http_edge.handlers import EdgeHost, SocketHandler
 from paddler.balancer.http_edge.streaming import AsgiReceive, AsgiSend, send_socket_refusal
 from paddler.concurrency.mailbox import Mailbox, MailboxClosed, MailboxFull
 
-if typing.TYPE_CHECKING:
-    from paddler.balancer.http_edge.application import EdgeApp, SocketHandler
-
-_log = logging.getLogger("paddler.balancer.http_edge")
+logger = logging.getLogger(__name__)
 
 MAX_WAITING_MESSAGES = 4096
 """Messages a peer may be ahead of its handler."""
@@ -112,20 +110,20 @@ class SocketConnection(TrioASGIWebsocketConnection):
 
     @override
     async def __call__(self, receive: AsgiReceive, send: AsgiSend) -> None:
-        app = typing.cast("EdgeApp", self.app)
+        host = typing.cast("EdgeHost", self.app)
         websocket = self._create_websocket_from_scope(send)
         if (await receive())["type"] != "websocket.connect":
             return
         try:
             origin = websocket.headers.get("Origin")
-            if not app.cors.allows_socket(origin, websocket.headers.get("Host")):
+            if not host.cors.allows_socket(origin, websocket.headers.get("Host")):
                 raise OriginRefused(origin or "")
-            handler, arguments = app.socket_handler(websocket)
+            handler, arguments = host.socket_handler(websocket)
         except Exception as error:  # the request's boundary: converted, logged if unknown
-            await send_socket_refusal(send, app.error_answer(error, path=websocket.path))
+            await send_socket_refusal(send, host.error_answer(error, path=websocket.path))
             return
         await send({"type": "websocket.accept", "subprotocol": None, "headers": []})
-        socket = Socket(send, app.stopping)
+        socket = Socket(send, host.stopping)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(socket.read, receive)
             await _handle(handler, socket, arguments, websocket.path)
@@ -141,7 +139,7 @@ async def _handle(
         with contextlib.suppress(SocketClosed):
             await handler(socket, **arguments)
     except Exception:  # the socket's boundary
-        _log.exception("socket_failed path=%s", path)
+        logger.exception("socket_failed path=%s", path)
         code, reason = INTERNAL_ERROR, "internal error"
     if socket.stopping.is_set() and code == NORMAL:
         code, reason = GOING_AWAY, "the balancer is shutting down"

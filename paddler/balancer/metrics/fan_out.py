@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from paddler.balancer.dispatch.requests import RequestKind
-from paddler.balancer.generation.observer import BufferOutcome, Observer, RequestOutcome
+from paddler.balancer.requests.observations import BufferOutcome, Observer, RequestOutcome
 from paddler.messages.generation import Usage
 
 

@@ -16,7 +16,7 @@ from typing import NoReturn
 import trio
 
 from paddler.balancer.dispatch.requests import RequestKind
-from paddler.balancer.generation.observer import BufferOutcome, RequestOutcome
+from paddler.balancer.requests.observations import BufferOutcome, RequestOutcome
 from paddler.concurrency.latest import Latest
 from paddler.messages.dashboard import HistorySnapshot, Sample
 from paddler.messages.generation import Usage

@@ -14,8 +14,8 @@ from prometheus_client.metrics_core import Metric
 from typing_extensions import override
 
 from paddler.balancer.dispatch.requests import RequestKind
-from paddler.balancer.generation.observer import BufferOutcome, RequestOutcome
 from paddler.balancer.metrics.cache_metrics import PromptCacheMetrics
+from paddler.balancer.requests.observations import BufferOutcome, RequestOutcome
 from paddler.messages.generation import Usage
 from paddler.messages.link import LoadReport
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 import statsd
 import trio
 
-_log = logging.getLogger("paddler.balancer.metrics")
+logger = logging.getLogger(__name__)
 
 RETRY_INTERVAL_S = 30.0
 """Between two attempts to find a server that was not found."""
@@ -80,4 +80,6 @@ async def push_gauges(
 
 
 def _log_unreachable(settings: StatsdSettings, error: OSError) -> None:
-    _log.warning("statsd_unreachable host=%s port=%d error=%s", settings.host, settings.port, error)
+    logger.warning(
+        "statsd_unreachable host=%s port=%d error=%s", settings.host, settings.port, error
+    )

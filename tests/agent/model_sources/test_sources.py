@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from paddler.agent import issues
 from paddler.agent.model_sources import errors
 from paddler.agent.model_sources.huggingface import HuggingFaceSource
 from paddler.agent.model_sources.sources import ModelSources
 from paddler.agent.model_sources.split_files import part_names
 from paddler.agent.model_sources.url import DownloadLimits, UrlSource
+from paddler.agent.serving_state import issues
 from paddler.engine import errors as engine_errors
 from paddler.messages.agents import ModelIssue, ModelIssueKind
 from paddler.messages.state import ModelReference

@@ -10,9 +10,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from paddler.balancer.dispatch.buffer import Buffer
 from paddler.balancer.dispatch.errors import BufferFull, BufferTimeout, ShuttingDown
+from paddler.balancer.dispatch.pool import AgentSlots
 from paddler.balancer.dispatch.requests import RequestKind, SlotHints
-from paddler.balancer.dispatch.router import LeastBusyRouter
-from paddler.balancer.dispatch.slot_pool import AgentSlots
+from paddler.balancer.dispatch.routing.cost_router import LeastBusyRouter
 
 HINTS = SlotHints()
 

@@ -14,7 +14,7 @@ from paddler.balancer.dispatch.prefix_chain import (
 from paddler.messages.conversation import Message, ToolDefinition
 from paddler.messages.generation import (
     ConversationPrompt,
-    GenerationTask,
+    GenerationOrder,
     RawPrompt,
     TokenPrompt,
 )
@@ -26,11 +26,11 @@ messages = st.builds(Message, st.sampled_from(["system", "user", "assistant"]), 
 
 def conversation(*turns: Message, **changes: object) -> PrefixChain:
     prompt = ConversationPrompt(list(turns), **changes)  # type: ignore[arg-type]  # a test's
-    return chain_of(GenerationTask(prompt=prompt))
+    return chain_of(GenerationOrder(prompt=prompt))
 
 
 def raw(text: str) -> PrefixChain:
-    return chain_of(GenerationTask(prompt=RawPrompt(text)))
+    return chain_of(GenerationOrder(prompt=RawPrompt(text)))
 
 
 def n_shared(one: PrefixChain, other: PrefixChain) -> int:
@@ -81,8 +81,8 @@ def test_what_the_template_renders_differently_shares_nothing() -> None:
 
 def test_how_it_is_sampled_does_not_matter() -> None:
     prompt = RawPrompt("Hello")
-    one = chain_of(GenerationTask(prompt=prompt, max_tokens=1))
-    other = chain_of(GenerationTask(prompt=prompt, sampling=Sampling(seed=3), stop=["x"]))
+    one = chain_of(GenerationOrder(prompt=prompt, max_tokens=1))
+    other = chain_of(GenerationOrder(prompt=prompt, sampling=Sampling(seed=3), stop=["x"]))
     assert one == other
 
 
@@ -97,7 +97,7 @@ def test_blocks_are_not_confused_with_messages() -> None:
 def test_chains_are_never_empty(text: str) -> None:
     assert raw(text).n_bytes >= 1
     assert conversation().n_bytes >= 1
-    assert chain_of(GenerationTask(prompt=TokenPrompt([]))).n_bytes >= 1
+    assert chain_of(GenerationOrder(prompt=TokenPrompt([]))).n_bytes >= 1
 
 
 def test_chains_are_bounded_and_fit_a_signed_64_bit_integer() -> None:
@@ -108,8 +108,8 @@ def test_chains_are_bounded_and_fit_a_signed_64_bit_integer() -> None:
 
 def test_token_prompts_share_their_beginning() -> None:
     tokens = list(range(1000))
-    before = chain_of(GenerationTask(prompt=TokenPrompt(tokens)))
-    after = chain_of(GenerationTask(prompt=TokenPrompt([*tokens, 7])))
+    before = chain_of(GenerationOrder(prompt=TokenPrompt(tokens)))
+    after = chain_of(GenerationOrder(prompt=TokenPrompt([*tokens, 7])))
     assert n_shared(before, after) == len(before.hashes) - 1
 
 

@@ -9,7 +9,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from paddler.balancer.fleet.agent_link import LinkLimits, serve_agent_link
+from paddler.balancer.fleet.agent_link import LinkLimits
+from paddler.balancer.fleet.handshake import serve_agent_link
 from paddler.messages.agents import ApplicationStatus, ModelIssue
 from paddler.messages.link import (
     PROTOCOL_VERSION,

@@ -11,8 +11,8 @@ import pytest
 import trio
 
 from paddler.balancer.http_edge.application import EdgeApp
+from paddler.balancer.http_edge.handlers import EdgeRequest
 from paddler.balancer.http_edge.limits import EdgeLimits
-from paddler.balancer.http_edge.request_nursery import EdgeRequest
 from paddler.balancer.http_edge.streaming import (
     Answer,
     SendChunk,

@@ -7,7 +7,7 @@ import pytest
 
 from paddler.balancer.http_edge.application import EdgeApp
 from paddler.balancer.http_edge.cors import CorsPolicy
-from paddler.balancer.http_edge.request_nursery import EdgeRequest
+from paddler.balancer.http_edge.handlers import EdgeRequest
 from paddler.balancer.http_edge.streaming import Answer, text_answer
 from tests.support.edge_servers import running_edge
 

@@ -8,18 +8,18 @@ import types
 import pytest
 
 import paddler.balancer.dispatch.errors
-import paddler.balancer.generation.errors
 import paddler.balancer.http_edge.errors
+import paddler.balancer.requests.errors
 import paddler.balancer.state_database.errors
-from paddler.balancer.generation.errors import BufferFull, BufferTimeout
 from paddler.balancer.http_edge.error_table import STATUSES, status_of
 from paddler.balancer.http_edge.errors import EdgeError, ListenFailed, SocketClosed
+from paddler.balancer.requests.errors import BufferFull, BufferTimeout
 from paddler.messages.decoding import MalformedMessage
 from tests.support.edge_servers import make_app
 
 MODULES = [
     paddler.balancer.dispatch.errors,
-    paddler.balancer.generation.errors,
+    paddler.balancer.requests.errors,
     paddler.balancer.http_edge.errors,
     paddler.balancer.state_database.errors,
 ]

@@ -9,8 +9,8 @@ import trio
 
 from paddler.balancer.http_edge.application import EdgeApp
 from paddler.balancer.http_edge.errors import AddressInUse, ListenFailed
+from paddler.balancer.http_edge.handlers import EdgeRequest
 from paddler.balancer.http_edge.limits import EdgeLimits
-from paddler.balancer.http_edge.request_nursery import EdgeRequest
 from paddler.balancer.http_edge.serving.listeners import ListenAddress, open_listeners
 from paddler.balancer.http_edge.streaming import (
     Answer,

@@ -7,8 +7,8 @@ import trio
 from trio.testing import MockClock
 
 from paddler.balancer.dispatch.requests import RequestKind
-from paddler.balancer.generation.observer import BufferOutcome, RequestOutcome
 from paddler.balancer.metrics.history import TICK_S, TICKS_PER_SAMPLE, History, Readings
+from paddler.balancer.requests.observations import BufferOutcome, RequestOutcome
 from paddler.messages.dashboard import Sample
 from paddler.messages.generation import Usage
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from paddler.balancer.dispatch.requests import RequestKind
-from paddler.balancer.generation.observer import BufferOutcome, RequestOutcome
 from paddler.balancer.metrics.registry import MAX_AGENT_LABELS, Gauges, MetricsRegistry
+from paddler.balancer.requests.observations import BufferOutcome, RequestOutcome
 from paddler.messages.generation import Usage
 
 

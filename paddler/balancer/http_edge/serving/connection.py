@@ -38,7 +38,7 @@ from paddler.balancer.http_edge.limits import EdgeLimits
 from paddler.balancer.http_edge.serving.app_events import AppEvents
 from paddler.balancer.http_edge.serving.protocol import EdgeProtocol
 
-_log = logging.getLogger("paddler.balancer.http_edge")
+logger = logging.getLogger(__name__)
 
 _PIECE_BYTES = 64 * 1024
 _MAX_READ_AHEAD_BYTES = 256 * 1024
@@ -220,7 +220,7 @@ class Connection:
         try:
             await self._protocol.handle(event)
         except Exception:  # the connection's boundary: a protocol error ends it
-            _log.exception("connection_failed")
+            logger.exception("connection_failed")
             self._closing.set()
             return
         if self._protocol.is_socket and not self._is_pinging:
@@ -265,7 +265,7 @@ class Connection:
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         except trio.TooSlowError:
-            _log.info("client_cut_off reason=reads_too_slowly")
+            logger.info("client_cut_off reason=reads_too_slowly")
         finally:
             self._send_lock.release()
             if not is_whole:
@@ -315,12 +315,12 @@ class Connection:
         try:
             await self._app(scope, events.receive, send)
         except Exception:  # the request's boundary: the client sees a cut connection
-            _log.exception("request_failed path=%s", scope.get("path"))
+            logger.exception("request_failed path=%s", scope.get("path"))
         except BaseExceptionGroup as group:
             # Errors that come together with a cancellation would be lost.
             errors, rest = group.split(Exception)
             if errors is not None:
-                _log.error("request_failed path=%s", scope.get("path"), exc_info=errors)
+                logger.error("request_failed path=%s", scope.get("path"), exc_info=errors)
             if rest is not None:
                 raise rest from None
         events.end()

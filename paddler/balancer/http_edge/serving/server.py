@@ -16,7 +16,7 @@ from paddler.balancer.http_edge.serving.connection import Connection
 from paddler.balancer.http_edge.serving.listeners import Listeners
 from paddler.balancer.http_edge.serving.protocol import hypercorn_config
 
-_log = logging.getLogger("paddler.balancer.http_edge")
+logger = logging.getLogger(__name__)
 
 _REFUSAL = (
     b"HTTP/1.1 503 Service Unavailable\r\n"
@@ -88,7 +88,7 @@ class EdgeServer:
             self._connections.discard(connection)
 
     async def _refuse(self, stream: trio.SocketStream) -> None:
-        _log.warning(
+        logger.warning(
             "connection_refused service=%s reason=too_many_connections limit=%d",
             self._app.service_name,
             self._limits.max_connections,

@@ -1,0 +1,1 @@
+"""The link to the balancer: dialling, frames in and out, what waits to be sent."""

@@ -1,0 +1,1 @@
+"""Prompts that are more than text: images, and code around a gap."""

@@ -1,0 +1,1 @@
+"""Tool calls: as they are written, as they ended, and the schemas they have to fit."""

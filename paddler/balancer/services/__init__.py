@@ -1,0 +1,1 @@
+"""The services of the balancer, one folder for each; they are independent of each other."""
