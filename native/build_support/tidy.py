@@ -84,7 +84,9 @@ class TidyRun:
             [self.program, "--version"], capture_output=True, text=True, check=True
         ).stdout
         checks = (self.root / ".clang-tidy").read_text(encoding="utf-8")
-        common = [version, checks, self.source.digest, *self.flags()]
+        # Not where the checkout lies: what is clean in one is clean in all.
+        flags = [flag.replace(str(self.root), "") for flag in self.flags()]
+        common = [version, checks, self.source.digest, *flags]
         texts: dict[Path, str] = {}
         return {path: digest([*common, *self._with_includes(path, texts)]) for path in self.files()}
 

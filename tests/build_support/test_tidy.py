@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,18 @@ def test_what_is_clean_is_looked_at_again_once_anything_it_depends_on_changed(
     assert looked_at(capsys) == "2 of 2 files"
     look(checkout, digest="2")
     assert looked_at(capsys) == "2 of 2 files"
+
+
+def test_another_checkout_of_the_same_state_is_clean(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = checkout.with_name("other")
+    shutil.copytree(checkout, other)
+    llama = LlamaSource(path=checkout.with_name("llama"), digest="1", version="1")
+    tidy(checkout, llama, Progress())
+    assert looked_at(capsys) == "2 of 2 files"
+    tidy(other, llama, Progress())
+    assert looked_at(capsys) == "0 of 2 files"
 
 
 def test_a_fault_in_a_header_is_shown_by_who_includes_it(
