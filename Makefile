@@ -12,17 +12,20 @@ BENCH ?= engine
 NATIVE_CODE = $(shell find native tests/native -name '*.cpp' -o -name '*.h')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup native panel demo test lint typecheck check fmt sanitize bench bench-peers clean
+.PHONY: help setup native panel demo test lint typecheck check fmt sanitize bench bench-peers clean \
+	frontend-types
 
 help:
 	@echo "make demo         install and show an answer from a real model"
 	@echo "make test         all tests, the real model included"
 	@echo "make setup        virtual environment, native engine, everything for development"
 	@echo "make panel        the web admin panel, built with npm"
-	@echo "make lint         ruff, clang-format, clang-tidy, import contracts, flake8-async"
+	@echo "make lint         ruff, clang-format, clang-tidy, import contracts, flake8-async;"
+	@echo "                  Biome and tsc for the admin panel"
 	@echo "make typecheck    mypy --strict"
 	@echo "make check        lint, typecheck and test"
 	@echo "make fmt          formats the code"
+	@echo "make frontend-types  the admin panel's message types, from the structs in paddler/messages"
 	@echo "make sanitize     native tests under AddressSanitizer and ThreadSanitizer"
 	@echo "make bench        benchmarks against llama-server (built by make bench-peers)"
 
@@ -60,10 +63,12 @@ panel: $(VENV)/.build-tools
 demo: $(VENV)/.installed-demo native
 	@$(BIN)/paddler demo $(ARGS)
 
+test: frontend-test
 test: setup
 	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || echo "Tests of the admin panel are skipped: install Chromium (apt-get install chromium)"
 	$(BIN)/python -m pytest $(ARGS)
 
+lint: frontend-lint
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -78,10 +83,28 @@ typecheck: $(VENV)/.installed-dev
 
 check: lint typecheck test
 
+fmt: frontend-format
 fmt: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(NATIVE_CODE)
+
+# The source of the web admin panel has tools of its own, from npm: the scripts of
+# its package.json. Without npm each says so, and the rest goes on.
+FRONTEND := paddler/balancer/admin_panel/frontend
+FRONTEND_TOOLS := $(if $(shell command -v npm),$(FRONTEND)/node_modules/.package-lock.json)
+
+$(FRONTEND)/node_modules/.package-lock.json: $(FRONTEND)/package.json $(FRONTEND)/package-lock.json
+	@echo "Installing the tools of the admin panel's source"
+	@npm ci --prefix $(FRONTEND) --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# What the panel reads and sends, in TypeScript, from the structs in paddler/messages.
+frontend-types: $(VENV)/.installed-dev
+	PYTHONPATH=native $(BIN)/python -m build_support.panel_types
+
+frontend-%: $(FRONTEND_TOOLS)
+	$(if $(FRONTEND_TOOLS),npm --prefix $(FRONTEND) run --silent $*,@echo "$@ is left out: install npm (Node.js 20.19 or newer)")
 
 sanitize: setup
 	$(BIN)/python tests/native/run_sanitized.py $(ARGS)

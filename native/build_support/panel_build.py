@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FRONTEND = Path("paddler") / "balancer" / "admin_panel" / "frontend"
 ASSETS = Path("paddler") / "balancer" / "admin_panel" / "assets"
-NOT_SOURCE = frozenset({"node_modules", "dist"})
+NOT_SOURCE = frozenset({"node_modules", "dist", "tests"})
 SHOWN_LINES = 30
 OLDEST_NODE = (20, 19)
 
@@ -52,19 +52,14 @@ def build_panel(root: Path, progress: Progress) -> Path | None:
         return None
 
 
-def frontend_tree(root: Path) -> Path:
-    """Where the panel's source is built, with its node_modules."""
-    lock = (root / FRONTEND / "package-lock.json").read_text(encoding="utf-8")
-    return cache_root() / "panel" / "trees" / digest([lock])
-
-
 def _build(root: Path, progress: Progress) -> Path:
     source = root / FRONTEND
     finished = cache_root() / "panel" / "built" / tree_digest(source, skip=NOT_SOURCE)
     if (finished / "index.html").is_file():
         return finished
     npm = _find_npm()
-    tree = frontend_tree(root)
+    lock = (source / "package-lock.json").read_text(encoding="utf-8")
+    tree = cache_root() / "panel" / "trees" / digest([lock])
     with locked(tree, progress):
         progress.note("building the admin panel with npm")
         with disk_errors(tree):
@@ -72,7 +67,7 @@ def _build(root: Path, progress: Progress) -> Path:
             _mirror_source(source, tree)
         installed = tree / "node_modules" / ".package-lock.json"
         if not installed.is_file():
-            _run([npm, "ci", "--no-audit", "--no-fund"], tree)
+            _run([npm, "ci", "--omit=dev", "--no-audit", "--no-fund"], tree)
         with replaced_directory(finished) as fresh:
             _run([npm, "run", "build", "--", "--outDir", str(fresh), "--emptyOutDir"], tree)
     return finished

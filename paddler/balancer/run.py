@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import trio
 
 from paddler.balancer.admin_panel.assets import Asset, read_assets
-from paddler.balancer.admin_panel.service import AdminPanel, ServiceLocation
+from paddler.balancer.admin_panel.service import AdminPanel
 from paddler.balancer.deployments.desired_state import DesiredStates
 from paddler.balancer.dispatch.buffer import Buffer
 from paddler.balancer.dispatch.routing.cost_router import CostRouter
@@ -50,6 +50,7 @@ from paddler.balancer.services.management.service import ManagementService
 from paddler.balancer.services.openai.limits import DEFAULT_OPENAI_LIMITS, OpenAiLimits
 from paddler.balancer.services.openai.service import BROWSER_HEADERS, OpenAiService
 from paddler.balancer.state_database.database import open_state_database
+from paddler.messages.panel import ServiceLocation
 from paddler.version import paddler_version
 
 logger = logging.getLogger(__name__)

@@ -38,6 +38,14 @@ ModelIssueKind = Literal[
     "UnableToFindChatTemplate",
 ]
 
+IssueKind = Literal[
+    ModelIssueKind,
+    "ChatTemplateDoesNotCompile",
+    "HuggingFaceCannotAcquireLock",
+    "SlotCannotStart",
+]
+"""The public names of issues."""
+
 
 class ModelIssue(msgspec.Struct, frozen=True, tag="model"):
     """Something is wrong with the model at `model_path`."""

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from paddler.messages.agents import ApplicationStatus
+from paddler.messages.agents import ApplicationStatus, IssueKind
 from paddler.messages.link import Download
 
 SlotState = Literal["free", "prefill", "decode"]
@@ -88,7 +88,7 @@ class IssueView(msgspec.Struct, frozen=True, kw_only=True):
     `template_content` the chat template that does not compile.
     """
 
-    kind: str
+    kind: IssueKind
     summary: str
     advice: str
     subject: str

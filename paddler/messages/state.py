@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from paddler.messages.decoding import decode_json
+from paddler.messages.one_of import OneOf
 from paddler.messages.sampling import (
     AdditivePenalty,
     PenaltyLastN,
@@ -39,23 +40,14 @@ class UrlModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: Annotated[str, Meta(min_length=1)]
 
 
-class ModelReference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Where a model comes from: exactly one of the fields is set."""
+class ModelReference(OneOf, frozen=True):
+    """Where a model comes from."""
+
+    SUBJECT = 'a model is "None" or'
 
     HuggingFace: HuggingFaceModel | UnsetType = UNSET
     Url: UrlModel | UnsetType = UNSET
     LocalToAgent: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
-
-    def __post_init__(self) -> None:
-        n_sources = sum(
-            source is not UNSET for source in (self.HuggingFace, self.Url, self.LocalToAgent)
-        )
-        if n_sources != 1:
-            message = (
-                'a model is "None" or an object with exactly one of '
-                "`HuggingFace`, `Url`, `LocalToAgent`"
-            )
-            raise ValueError(message)
 
     @property
     def path(self) -> str:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from build_support.panel_build import frontend_tree
+from build_support.panel_build import FRONTEND
 from paddler.balancer.admin_panel.assets import ASSETS
 from paddler.messages.state import ModelReference
 from tests.support.real_programs import Programs, RealBalancer, gemma_state, programs
@@ -94,7 +94,7 @@ def fleet(
 
 @pytest.fixture(scope="session")
 def axe_source() -> str:
-    script = frontend_tree(ROOT) / "node_modules" / "axe-core" / "axe.min.js"
+    script = ROOT / FRONTEND / "node_modules" / "axe-core" / "axe.min.js"
     if not script.is_file():
-        pytest.skip("axe-core is not installed: install npm, then make panel")
+        pytest.skip("axe-core is not installed: install npm, then make frontend-lint")
     return script.read_text(encoding="utf-8")

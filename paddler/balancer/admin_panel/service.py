@@ -22,6 +22,7 @@ from paddler.balancer.http_edge.cors import CorsPolicy
 from paddler.balancer.http_edge.handlers import EdgeRequest
 from paddler.balancer.http_edge.limits import EdgeLimits
 from paddler.balancer.http_edge.streaming import PLAIN_TEXT, Answer, json_answer, text_answer
+from paddler.messages.panel import PanelConfig, ServiceLocation
 from paddler.version import paddler_version
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
@@ -37,29 +38,6 @@ _FIXED_HEADERS = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
 )
 _FOR_EVER = "public, max-age=31536000, immutable"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ServiceLocation:
-    """Where a browser finds a service.
-
-    `url` is what the operator said (absolute, or a path on the panel's own
-    host); without it, the service is at `port` of the host that the browser
-    used for the panel.
-    """
-
-    port: int
-    url: str | None = None
-
-    def source(self, panel_host: str | None) -> str:
-        """The service in a content security policy."""
-        if self.url is not None:
-            found = urllib.parse.urlsplit(self.url)
-            return f"{found.scheme}://{found.netloc}" if found.netloc else "'self'"
-        if panel_host is None or not _HOST_NAME.fullmatch(panel_host):
-            # The policy's grammar knows no IPv6 addresses.
-            return _ANY_HOST
-        return f"http://{panel_host}:{self.port} https://{panel_host}:{self.port}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,11 +66,9 @@ class AdminPanel:
         return text_answer("OK")
 
     async def _config(self, request: EdgeRequest) -> Answer:
-        config = {
-            "version": paddler_version(),
-            "management": dataclasses.asdict(self.management),
-            "inference": dataclasses.asdict(self.inference),
-        }
+        config = PanelConfig(
+            version=paddler_version(), management=self.management, inference=self.inference
+        )
         answer = json_answer(config)
         return dataclasses.replace(answer, headers=(("Cache-Control", "no-store"), *_FIXED_HEADERS))
 
@@ -127,5 +103,16 @@ class AdminPanel:
             host = urllib.parse.urlsplit(f"//{host_header or ''}").hostname
         except ValueError:
             host = None
-        services = f"{self.management.source(host)} {self.inference.source(host)}"
+        services = f"{_source_of(self.management, host)} {_source_of(self.inference, host)}"
         return f"{_FIXED_POLICY}; connect-src 'self' {services}"
+
+
+def _source_of(service: ServiceLocation, panel_host: str | None) -> str:
+    """The service in a content security policy."""
+    if service.url is not None:
+        found = urllib.parse.urlsplit(service.url)
+        return f"{found.scheme}://{found.netloc}" if found.netloc else "'self'"
+    if panel_host is None or not _HOST_NAME.fullmatch(panel_host):
+        # The policy's grammar knows no IPv6 addresses.
+        return _ANY_HOST
+    return f"http://{panel_host}:{service.port} https://{panel_host}:{service.port}"

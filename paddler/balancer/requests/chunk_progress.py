@@ -20,6 +20,7 @@ from paddler.balancer.requests.progress import Pause
 from paddler.messages.embeddings import DocumentFailed, EmbeddingDocument, EmbeddingResult
 from paddler.messages.generation import GenerationEvent
 from paddler.messages.link import EmbeddingEvents, LoadReport
+from paddler.messages.state import PoolingType
 
 
 class ChunkProgress:
@@ -37,14 +38,16 @@ class ChunkProgress:
         self._post = post
         self._changed = trio.Event()
         self.agent_name: str | None = None
-        self._pooling_type = "Unspecified"
+        self._pooling_type: PoolingType = "Unspecified"
         self.pause = Pause.RUNNING
         self.last_item_at = 0.0
         self.give_back_reason = ""
         self.made_progress = False
         self.failed = False
 
-    def begin(self, agent_name: str | None, pooling_type: str | None) -> list[EmbeddingDocument]:
+    def begin(
+        self, agent_name: str | None, pooling_type: PoolingType | None
+    ) -> list[EmbeddingDocument]:
         """An agent starts to work on what is unanswered; returns that, renumbered."""
         self.agent_name = agent_name
         self._pooling_type = pooling_type or "Unspecified"

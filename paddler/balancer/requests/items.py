@@ -12,6 +12,7 @@ import dataclasses
 
 from paddler.messages.embeddings import EmbeddingResult
 from paddler.messages.generation import GenerationEvent
+from paddler.messages.state import PoolingType
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class EmbeddedDocument:
     """A document's result, the agent that made it and how it was pooled."""
 
     agent_name: str | None
-    pooling_type: str
+    pooling_type: PoolingType
     result: EmbeddingResult
 
 

@@ -11,10 +11,11 @@ import trio
 
 from paddler.balancer.admin_panel.assets import Asset, read_assets
 from paddler.balancer.admin_panel.errors import PanelNotBuilt
-from paddler.balancer.admin_panel.service import AdminPanel, ServiceLocation
+from paddler.balancer.admin_panel.service import AdminPanel
 from paddler.balancer.http_edge.limits import EdgeLimits
 from paddler.balancer.http_edge.serving.listeners import ListenAddress, open_listeners
 from paddler.balancer.http_edge.serving.server import EdgeServer
+from paddler.messages.panel import ServiceLocation
 
 MANAGEMENT = ServiceLocation(port=8060)
 INFERENCE = ServiceLocation(port=8061)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import sys
 from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
 
@@ -14,7 +15,15 @@ from paddler.balancer.requests.items import (
     EmbeddingItem,
     GenerationError,
 )
-from paddler.balancer.services.inference.ndjson import error_envelope, response_prefix
+from paddler.balancer.services.inference.ndjson import error_envelope
+from paddler.messages.answers import (
+    DocumentSize,
+    EmbeddedItem,
+    EmbeddedVector,
+    InferenceAnswer,
+    InferenceResponse,
+    InferenceResult,
+)
 from paddler.messages.embeddings import (
     DocumentEmbedding,
     DocumentFailed,
@@ -22,6 +31,7 @@ from paddler.messages.embeddings import (
     EmbeddingResult,
     Normalization,
 )
+from paddler.messages.state import PoolingType
 
 _encode = msgspec.json.Encoder().encode
 
@@ -61,34 +71,33 @@ class EmbeddingEncoder:
                 self.is_failed = True
                 return error_envelope(self._request_id, code, description)
             case EmbeddingChunkFailed(agent_name, message):
-                return self._response(agent_name, {"Error": message})
+                return self._response(agent_name, EmbeddedItem(Error=message))
             case EmbeddedDocument(agent_name, pooling_type, result):
                 return self._response(agent_name, self._document(result, pooling_type))
 
-    def _response(self, agent_name: str | None, result: object) -> bytes:
-        return b"%b%b}}" % (
-            response_prefix(agent_name, self._request_id),
-            _encode({"Embedding": result}),
-        )
+    def _response(self, agent_name: str | None, item: Literal["Done"] | EmbeddedItem) -> bytes:
+        result = InferenceResult(Embedding=item)
+        response = InferenceResponse(agent_name, self._request_id, result)
+        return _encode(InferenceAnswer(Response=response))
 
-    def _document(self, result: EmbeddingResult, pooling_type: str) -> dict[str, object]:
+    def _document(self, result: EmbeddingResult, pooling_type: PoolingType) -> EmbeddedItem:
         match result:
             case DocumentEmbedding(document_id, vector):
-                return {
-                    "Embedding": {
-                        "embedding": float32_values(vector),
-                        "normalization_method": self._normalization,
-                        "pooling_type": pooling_type,
-                        "source_document_id": document_id,
-                    }
-                }
+                return EmbeddedItem(
+                    Embedding=EmbeddedVector(
+                        embedding=float32_values(vector),
+                        normalization_method=self._normalization,
+                        pooling_type=pooling_type,
+                        source_document_id=document_id,
+                    )
+                )
             case DocumentTooLong(document_id, document_tokens, n_batch):
-                return {
-                    "DocumentExceedsBatchSize": {
-                        "document_tokens": document_tokens,
-                        "n_batch": n_batch,
-                        "source_document_id": document_id,
-                    }
-                }
+                return EmbeddedItem(
+                    DocumentExceedsBatchSize=DocumentSize(
+                        document_tokens=document_tokens,
+                        n_batch=n_batch,
+                        source_document_id=document_id,
+                    )
+                )
             case DocumentFailed(document_id, message):
-                return {"Error": f"document {document_id}: {message}"}
+                return EmbeddedItem(Error=f"document {document_id}: {message}")

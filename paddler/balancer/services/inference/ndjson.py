@@ -13,6 +13,18 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from paddler.balancer.requests.items import GenerationError, GenerationItem, GenerationStart
+from paddler.messages.answers import (
+    ErrorDescription,
+    GeneratedItem,
+    GenerationSummary,
+    ImageSize,
+    InferenceAnswer,
+    ParsedToolCall,
+    RequestError,
+    Timings,
+    ToolCallArguments,
+    UnparsedText,
+)
 from paddler.messages.generation import (
     GenerationDone,
     GenerationFailed,
@@ -21,6 +33,7 @@ from paddler.messages.generation import (
     ImageTooLarge,
     TokenClass,
     TokenEvent,
+    ToolCall,
     ToolCallDelta,
     ToolCallParseFailed,
     ToolCallsParsed,
@@ -50,9 +63,8 @@ def response_prefix(generated_by: str | None, request_id: str) -> bytes:
 
 def error_envelope(request_id: str, code: int, description: str) -> bytes:
     """An `Error` envelope."""
-    return _encode(
-        {"Error": {"request_id": request_id, "error": {"code": code, "description": description}}}
-    )
+    error = RequestError(request_id, ErrorDescription(code, description))
+    return _encode(InferenceAnswer(Error=error))
 
 
 class GenerationEncoder:
@@ -112,39 +124,38 @@ class GenerationEncoder:
         text = texts[0] if len(texts) == 1 else "".join(texts)
         return self._token_prefixes[token_class] + _encode(text) + _TOKEN_CLOSE
 
-    def _result(self, result: object) -> bytes:
-        return self._result_prefix + _encode(result) + _RESULT_CLOSE
+    def _item(self, item: GeneratedItem) -> bytes:
+        return self._result_prefix + _encode(item) + _RESULT_CLOSE
 
     def _encode_other(self, item: GenerationItem) -> bytes | None:
         match item:
             case GenerationStarted() | TokenEvent() | ToolCallDelta():
                 return None
             case GenerationDone():
-                return self._result({"Done": self._summary(item)})
+                return self._item(GeneratedItem(Done=self._summary(item)))
             case GenerationError(code, description):
                 return error_envelope(self._request_id, code, description)
             case GenerationRefused(code, message):
                 return error_envelope(self._request_id, code, message)
             case GenerationFailed(failure, message):
-                return self._result({failure.value: message})
+                return self._item(msgspec.convert({failure.value: message}, GeneratedItem))
             case ImageTooLarge(image_tokens, n_batch):
-                details = {"image_tokens": image_tokens, "n_batch": n_batch}
-                return self._result({"ImageExceedsBatchSize": details})
+                size = ImageSize(image_tokens, n_batch)
+                return self._item(GeneratedItem(ImageExceedsBatchSize=size))
             case ToolCallsParsed():
-                return self._result({"ToolCallParsed": _tool_calls(item)})
+                return self._item(GeneratedItem(ToolCallParsed=_tool_calls(item)))
             case ToolCallParseFailed(message):
-                return self._result({"ToolCallParseFailed": message})
+                return self._item(GeneratedItem(ToolCallParseFailed=message))
             case ToolCallValidationFailed(messages):
-                return self._result({"ToolCallValidationFailed": messages})
+                return self._item(GeneratedItem(ToolCallValidationFailed=messages))
             case UnrecognizedToolCallFormat(text, message):
-                details_of_text = {"text": text, "ffi_error_message": message}
-                return self._result({"UnrecognizedToolCallFormat": details_of_text})
+                unparsed = UnparsedText(text, message)
+                return self._item(GeneratedItem(UnrecognizedToolCallFormat=unparsed))
 
-    def _summary(self, done: GenerationDone) -> dict[str, object]:
-        summary: dict[str, object] = {"usage": done.usage}
-        if not self._include_timings:
-            return summary
+    def _summary(self, done: GenerationDone) -> GenerationSummary:
         usage, timings = done.usage, done.timings
+        if not self._include_timings:
+            return GenerationSummary(usage)
         n_generated = (
             usage.content_tokens
             + usage.reasoning_tokens
@@ -152,31 +163,28 @@ class GenerationEncoder:
             + usage.undeterminable_tokens
         )
         decode_ms = timings.decode_ms
-        summary["timings"] = {
-            "buffered_ms": self._start.buffered_ms,
-            "prefill_ms": timings.prefill_ms,
-            "ttft_ms": self._start.ttft_ms,
-            "decode_ms": decode_ms,
-            "tokens_per_second": n_generated / decode_ms * 1000.0 if decode_ms > 0 else 0.0,
-            "cached_prompt_tokens": usage.cached_prompt_tokens,
-            "slot": timings.slot,
-        }
-        return summary
-
-
-def _tool_calls(parsed: ToolCallsParsed) -> list[dict[str, object]]:
-    return [
-        {
-            "id": call.id,
-            "name": call.name,
-            "arguments": (
-                {"ValidJson": msgspec.Raw(_one_line(call.arguments_json))}
-                if call.arguments_valid
-                else {"InvalidJson": call.arguments_json}
+        return GenerationSummary(
+            usage,
+            Timings(
+                buffered_ms=self._start.buffered_ms,
+                prefill_ms=timings.prefill_ms,
+                ttft_ms=self._start.ttft_ms,
+                decode_ms=decode_ms,
+                tokens_per_second=n_generated / decode_ms * 1000.0 if decode_ms > 0 else 0.0,
+                cached_prompt_tokens=usage.cached_prompt_tokens,
+                slot=timings.slot,
             ),
-        }
-        for call in parsed.calls
-    ]
+        )
+
+
+def _tool_calls(parsed: ToolCallsParsed) -> list[ParsedToolCall]:
+    return [ParsedToolCall(call.id, call.name, _arguments(call)) for call in parsed.calls]
+
+
+def _arguments(call: ToolCall) -> ToolCallArguments:
+    if not call.arguments_valid:
+        return ToolCallArguments(InvalidJson=call.arguments_json)
+    return ToolCallArguments(ValidJson=msgspec.Raw(_one_line(call.arguments_json)))
 
 
 def _one_line(json_text: str) -> bytes:

@@ -10,31 +10,25 @@ from msgspec import UNSET, Meta, UnsetType
 from paddler.balancer.services.inference.translation import GenerationRequest
 from paddler.messages.decoding import MalformedMessage, decode_json
 from paddler.messages.inference import ContinueFromConversationHistory, ContinueFromRawPrompt
+from paddler.messages.one_of import OneOf
 
 RequestId = Annotated[str, Meta(max_length=1024)]
 
 
 class RequestVariant(
-    msgspec.Struct,
+    OneOf,
     frozen=True,
-    forbid_unknown_fields=True,
     rename={
         "raw_prompt": "ContinueFromRawPrompt",
         "conversation_history": "ContinueFromConversationHistory",
     },
 ):
-    """Exactly one of the two requests."""
+    """One of the two requests."""
+
+    SUBJECT = "a request is"
 
     raw_prompt: ContinueFromRawPrompt | UnsetType = UNSET
     conversation_history: ContinueFromConversationHistory | UnsetType = UNSET
-
-    def __post_init__(self) -> None:
-        if (self.raw_prompt is UNSET) == (self.conversation_history is UNSET):
-            message = (
-                "a request is an object with exactly one of "
-                "`ContinueFromRawPrompt`, `ContinueFromConversationHistory`"
-            )
-            raise ValueError(message)
 
     @property
     def asked(self) -> GenerationRequest:
@@ -64,20 +58,16 @@ class SocketNotification(
 
 
 class SocketFrame(
-    msgspec.Struct,
+    OneOf,
     frozen=True,
-    forbid_unknown_fields=True,
     rename={"request": "Request", "notification": "Notification"},
 ):
     """One frame: a request or a notification."""
 
+    SUBJECT = "a frame is"
+
     request: SocketRequest | UnsetType = UNSET
     notification: SocketNotification | UnsetType = UNSET
-
-    def __post_init__(self) -> None:
-        if (self.request is UNSET) == (self.notification is UNSET):
-            message = "a frame is an object with exactly one of `Request`, `Notification`"
-            raise ValueError(message)
 
     @property
     def content(self) -> SocketRequest | SocketNotification:

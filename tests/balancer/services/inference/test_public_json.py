@@ -6,6 +6,8 @@ import itertools
 import json
 import struct
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +21,7 @@ from paddler.balancer.requests.items import (
 )
 from paddler.balancer.services.inference.embedding_json import EmbeddingEncoder
 from paddler.balancer.services.inference.ndjson import GenerationEncoder
+from paddler.messages.answers import InferenceAnswer
 from paddler.messages.embeddings import (
     DocumentEmbedding,
     DocumentFailed,
@@ -27,6 +30,8 @@ from paddler.messages.embeddings import (
     RmsNormSettings,
 )
 from paddler.messages.generation import (
+    GenerationFailed,
+    GenerationFailure,
     ImageTooLarge,
     TokenClass,
     TokenEvent,
@@ -185,3 +190,38 @@ def test_a_batch_that_failed_knows_it() -> None:
     assert json.loads(encoder.done()) == {
         "Response": {"generated_by": None, "request_id": "r1", "response": {"Embedding": "Done"}}
     }
+
+
+def assert_is_an_answer(line: bytes) -> None:
+    """It is what the structs of the contract encode to, byte for byte."""
+    assert msgspec.json.encode(msgspec.json.decode(line, type=InferenceAnswer)) == line
+
+
+@given(st.lists(token_events, max_size=5), st.none() | st.text(), st.text())
+def test_tokens_are_written_as_the_structs_would_be(
+    events: list[TokenEvent], agent_name: str | None, request_id: str
+) -> None:
+    encoder = GenerationEncoder(request_id, start(agent_name), include_timings=False)
+    for line in encoder.encode(events):
+        assert_is_an_answer(line)
+
+
+@pytest.mark.parametrize("failure", GenerationFailure)
+def test_every_failure_of_a_generation_has_its_field(failure: GenerationFailure) -> None:
+    assert results(GenerationFailed(failure, "why")) == [{failure.value: "why"}]
+
+
+@pytest.mark.parametrize("first_token_ms", [None, 12.5])
+def test_an_end_carries_timings_if_they_were_asked_for(first_token_ms: float | None) -> None:
+    live = start()
+    live.ttft_ms = first_token_ms
+    (asked,) = GenerationEncoder("r1", live, include_timings=True).encode([done()])
+    (not_asked,) = GenerationEncoder("r1", live, include_timings=False).encode([done()])
+    ends = [
+        json.loads(line)["Response"]["response"]["GeneratedToken"]["Done"]
+        for line in (asked, not_asked)
+    ]
+    assert ends[0]["timings"]["ttft_ms"] == first_token_ms
+    assert set(ends[1]) == {"usage"}
+    assert_is_an_answer(asked)
+    assert_is_an_answer(not_asked)

@@ -1,15 +1,6 @@
 /** Where the services are, as this browser can reach them. */
 
-interface Location {
-  port: number;
-  url: string | null;
-}
-
-interface WireConfig {
-  version: string;
-  management: Location;
-  inference: Location;
-}
+import type { PanelConfig, ServiceLocation } from "./messages";
 
 export interface Config {
   version: string;
@@ -20,7 +11,7 @@ export interface Config {
 export async function loadConfig(): Promise<Config> {
   const answer = await fetch("./config.json", { cache: "no-store" });
   if (!answer.ok) throw new Error(`the panel's own server answered ${answer.status}`);
-  const wire = (await answer.json()) as WireConfig;
+  const wire = (await answer.json()) as PanelConfig;
   return {
     version: wire.version,
     managementUrl: resolve(wire.management),
@@ -28,7 +19,7 @@ export async function loadConfig(): Promise<Config> {
   };
 }
 
-function resolve(location: Location): string {
+function resolve(location: ServiceLocation): string {
   const page = window.location;
   if (location.url !== null) return new URL(location.url, page.origin).href.replace(/\/$/, "");
   return `${page.protocol}//${page.hostname}:${location.port}`;

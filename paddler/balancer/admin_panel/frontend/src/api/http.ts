@@ -1,11 +1,14 @@
 /** Requests to the services, with errors that can be shown to a person. */
 
+import type { RequestError } from "./messages";
+
 export class ServiceError extends Error {
-  constructor(
-    readonly status: number,
-    message: string,
-  ) {
-    super(message);
+  /** The answer's status; 0 where there was no answer. */
+  readonly status: number;
+
+  constructor(message: string, { status, ...options }: ErrorOptions & { status: number }) {
+    super(message, options);
+    this.status = status;
   }
 }
 
@@ -16,9 +19,9 @@ export async function send(url: string, init: RequestInit = {}): Promise<Respons
     answer = await fetch(url, init);
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new ServiceError(0, `${new URL(url).host} cannot be reached`);
+    throw new ServiceError(`${new URL(url).host} cannot be reached`, { status: 0, cause: error });
   }
-  if (!answer.ok) throw new ServiceError(answer.status, await describe(answer));
+  if (!answer.ok) throw new ServiceError(await describe(answer), { status: answer.status });
   return answer;
 }
 
@@ -46,7 +49,7 @@ export async function* linesOf(answer: Response): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = "";
   try {
-    for (;;) {
+    while (true) {
       const { done, value } = await reader.read();
       rest += decoder.decode(value, { stream: !done });
       const lines = rest.split("\n");
@@ -62,7 +65,7 @@ export async function* linesOf(answer: Response): AsyncGenerator<string> {
 async function describe(answer: Response): Promise<string> {
   const text = await answer.text();
   try {
-    const body = JSON.parse(text) as { Error?: { error: { description: string } } };
+    const body = JSON.parse(text) as Partial<{ Error: RequestError }>;
     if (body.Error) return body.Error.error.description;
   } catch {
     // Not JSON: the text itself is the message.

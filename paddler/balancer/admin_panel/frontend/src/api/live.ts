@@ -1,14 +1,14 @@
 /** The dashboard as it is now, and whether we still hear of it. */
 
+import { Store } from "../store/store";
+import type { DashboardSnapshot, HistorySnapshot, Sample } from "./messages";
 import type { Services } from "./services";
-import { Store } from "./store";
-import type { Dashboard, History, Sample } from "./types";
 
 export type Connection = "connecting" | "up" | "down";
 
 export class Live {
-  readonly dashboard = new Store<Dashboard | null>(null);
-  readonly history = new Store<History | null>(null);
+  readonly dashboard = new Store<DashboardSnapshot | null>(null);
+  readonly history = new Store<HistorySnapshot | null>(null);
   readonly connection = new Store<Connection>("connecting");
   /** The balancer is of another version than this page. */
   readonly isOutdated = new Store(false);
@@ -31,7 +31,7 @@ export class Live {
     });
   }
 
-  private take(event: Dashboard): void {
+  private take(event: DashboardSnapshot): void {
     const before = this.dashboard.value;
     if (before !== null && before.instance !== event.instance) {
       this.notice.set("The balancer was restarted; connected again.");
@@ -44,7 +44,7 @@ export class Live {
     this.extendHistory(event);
   }
 
-  private extendHistory(event: Dashboard): void {
+  private extendHistory(event: DashboardSnapshot): void {
     const history = this.history.value;
     const sample = event.sample;
     if (history === null || history.instance !== event.instance) {
@@ -69,6 +69,6 @@ export class Live {
   }
 }
 
-function appended(history: History, sample: Sample): History {
+function appended(history: HistorySnapshot, sample: Sample): HistorySnapshot {
   return { ...history, samples: [...history.samples, sample].slice(-history.capacity) };
 }

@@ -1,26 +1,37 @@
 /** What the panel asks of the management and inference services. */
 
 import type { Config } from "./config";
-import { followEvents, type EventHandlers } from "./events";
-import { getJson, jsonBody, linesOf, send, ServiceError } from "./http";
+import { type EventHandlers, followEvents } from "./events";
+import { getJson, jsonBody, linesOf, ServiceError, send } from "./http";
 import type {
   AgentModelDetails,
-  Dashboard,
+  ContinueFromConversationHistory,
+  ContinueFromRawPrompt,
+  DashboardSnapshot,
   DesiredState,
-  EmbeddingRequest,
-  Envelope,
-  History,
+  GenerateEmbeddingBatch,
+  HistorySnapshot,
+  InferenceAnswer,
+  InferenceResponse,
   TemplateCheck,
-} from "./types";
+  TemplateSource,
+} from "./messages";
+
+/** A request of a generation, by the path that serves it. */
+export type GenerationRequest =
+  | { path: "continue_from_conversation_history"; body: ContinueFromConversationHistory }
+  | { path: "continue_from_raw_prompt"; body: ContinueFromRawPrompt };
+
+type Responses = AsyncGenerator<InferenceResponse>;
 
 export class Services {
   constructor(readonly config: Config) {}
 
-  followDashboard(handlers: EventHandlers<Dashboard>): () => void {
+  followDashboard(handlers: EventHandlers<DashboardSnapshot>): () => void {
     return followEvents(this.management("dashboard/stream"), handlers);
   }
 
-  history(): Promise<History> {
+  history(): Promise<HistorySnapshot> {
     return getJson(this.management("dashboard/history"));
   }
 
@@ -38,28 +49,35 @@ export class Services {
 
   async checkTemplate(content: string, signal: AbortSignal): Promise<TemplateCheck> {
     const url = this.management("chat_template_check");
-    return (await (await send(url, jsonBody("POST", { content }, signal))).json()) as TemplateCheck;
+    const source: TemplateSource = { content };
+    return (await (await send(url, jsonBody("POST", source, signal))).json()) as TemplateCheck;
   }
 
   inference(path: string): string {
     return `${this.config.inferenceUrl}/api/v1/${path}`;
   }
 
-  /** Sends a request and yields its items; an Error envelope is thrown. */
-  async *stream(path: string, request: unknown, signal: AbortSignal): AsyncGenerator<Envelope> {
+  /** The items of a generation; the request's failure is thrown. */
+  generate({ path, body }: GenerationRequest, signal: AbortSignal): Responses {
+    return this.stream(path, body, signal);
+  }
+
+  /** The items of a batch; the request's failure is thrown. */
+  embed(batch: GenerateEmbeddingBatch, signal: AbortSignal): Responses {
+    return this.stream("generate_embedding_batch", batch, signal);
+  }
+
+  private async *stream(path: string, request: unknown, signal: AbortSignal): Responses {
     const answer = await send(this.inference(path), jsonBody("POST", request, signal));
     for await (const line of linesOf(answer)) {
       if (line === "") continue;
-      const envelope = JSON.parse(line) as Envelope;
-      if (envelope.Error) {
-        throw new ServiceError(envelope.Error.error.code, envelope.Error.error.description);
+      const item = JSON.parse(line) as InferenceAnswer;
+      if ("Error" in item) {
+        const { code, description } = item.Error.error;
+        throw new ServiceError(description, { status: code });
       }
-      yield envelope;
+      yield item.Response;
     }
-  }
-
-  embed(request: EmbeddingRequest, signal: AbortSignal): AsyncGenerator<Envelope> {
-    return this.stream("generate_embedding_batch", request, signal);
   }
 
   private management(path: string): string {

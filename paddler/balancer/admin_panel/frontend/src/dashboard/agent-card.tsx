@@ -1,19 +1,24 @@
-import type { Agent, AgentModel, Slot } from "../api/types";
+import type { AgentView, ModelView } from "../api/messages";
+import { DownloadProgress } from "../fleet/download-progress";
+import { Issues } from "../fleet/issues";
+import { statusOf } from "../fleet/status";
+import { Card } from "../ui/card";
 import { bytes, count, parameters, rate } from "../ui/format";
-import { DownloadProgress } from "./download-progress";
-import { Issues } from "./issues";
-import { statusOf } from "./status";
+import { Pill } from "../ui/pill";
+import { Muted } from "../ui/text";
+import * as styles from "./agent-card.module.css";
+import { Slots } from "./slots";
 
-export function AgentCard({ agent }: { agent: Agent }) {
+export function AgentCard({ agent }: { agent: AgentView }) {
   const status = statusOf(agent);
   const label = agent.name ?? "unnamed agent";
   return (
-    <li class="card agent" data-testid="agent" aria-label={label}>
-      <div class="agent-head">
+    <Card tag="li" class={styles.agent} data-testid="agent" aria-label={label}>
+      <div class={styles.head}>
         <h3>{label}</h3>
-        <span class={`pill pill-${status.tone}`}>{status.text}</span>
+        <Pill tone={status.tone}>{status.text}</Pill>
         {agent.model !== null && (
-          <span class="agent-rate">
+          <span class={styles.rate}>
             {rate(agent.tokens_per_s)} <small>tokens/s</small>
           </span>
         )}
@@ -24,7 +29,7 @@ export function AgentCard({ agent }: { agent: Agent }) {
       <Issues issues={agent.issues} />
       <details>
         <summary>Details</summary>
-        <dl class="facts">
+        <dl class={styles.facts}>
           <Fact name="Id" value={agent.id} />
           <Fact
             name="Slots"
@@ -48,11 +53,11 @@ export function AgentCard({ agent }: { agent: Agent }) {
           <Fact name="llama.cpp" value={agent.llama_cpp_version} />
         </dl>
       </details>
-    </li>
+    </Card>
   );
 }
 
-function servesText(model: AgentModel): string {
+function servesText(model: ModelView): string {
   const kinds = [
     model.can_generate && "text",
     model.can_embed && "embeddings",
@@ -70,53 +75,11 @@ function Fact({ name, value }: { name: string; value: string }) {
   );
 }
 
-function ModelLine({ model }: { model: AgentModel | null }) {
-  if (model === null) return <p class="agent-model muted">no model</p>;
+function ModelLine({ model }: { model: ModelView | null }) {
+  if (model === null) return <Muted class={styles.noModel}>no model</Muted>;
   return (
-    <p class="agent-model" title={model.path}>
+    <p class={styles.model} title={model.path}>
       <bdi>{model.path}</bdi>
     </p>
   );
-}
-
-const SLOT_TEXT = { free: "free", prefill: "reading a prompt", decode: "generating" } as const;
-
-function Slots({ slots }: { slots: readonly Slot[] }) {
-  const cached = slots.filter((slot) => slot.state === "free" && slot.cached_tokens > 0).length;
-  const busy = (state: Slot["state"]) => slots.filter((slot) => slot.state === state).length;
-  return (
-    <div class="slots-block">
-      <ol class="slots" aria-label="Slots">
-        {slots.map((slot, index) => (
-          <li
-            key={index}
-            class={`slot slot-${slot.state === "free" && slot.cached_tokens > 0 ? "cached" : slot.state}`}
-            title={slotTitle(slot, index)}
-          >
-            <span class="visually-hidden">{slotTitle(slot, index)}</span>
-          </li>
-        ))}
-      </ol>
-      <p class="legend">
-        <Key of="decode" n={busy("decode")} text="generating" />
-        <Key of="prefill" n={busy("prefill")} text="prefilling" />
-        <Key of="cached" n={cached} text="cached" />
-        <Key of="free" n={busy("free") - cached} text="free" />
-      </p>
-    </div>
-  );
-}
-
-function Key({ of, n, text }: { of: string; n: number; text: string }) {
-  return (
-    <span class="legend-key">
-      <span class={`slot slot-${of}`} aria-hidden="true" />
-      {n} {text}
-    </span>
-  );
-}
-
-function slotTitle(slot: Slot, index: number): string {
-  const cached = slot.cached_tokens > 0 ? `, ${count(slot.cached_tokens)} tokens cached` : "";
-  return `Slot ${index}: ${SLOT_TEXT[slot.state]}${cached}`;
 }

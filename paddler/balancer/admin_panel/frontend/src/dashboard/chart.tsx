@@ -2,11 +2,15 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { theme } from "../shell/theme";
+import "uplot/dist/uPlot.min.css";
+import type { Store } from "../store/store";
+import type { Theme } from "../ui/theme";
+import * as styles from "./chart.module.css";
 
 export interface Series {
   label: string;
-  color: string;
+  /** A token of `ui/tokens.css`. */
+  color: "--chart-1" | "--chart-2";
   dots?: boolean;
 }
 
@@ -17,6 +21,7 @@ interface Props {
   format: (value: number) => string;
   /** The value axis reaches at least this far, so that noise stays small. */
   atLeast: number;
+  theme: Store<Theme>;
 }
 
 const HEIGHT = 150;
@@ -27,13 +32,18 @@ export function Chart(props: Props) {
   const plot = useRef<uPlot | null>(null);
   const latest = useRef(props);
   latest.current = props;
+  const { theme } = props;
 
   useEffect(() => {
     const box = place.current;
     if (box === null) return undefined;
     const draw = () => {
       plot.current?.destroy();
-      plot.current = new uPlot(options(latest.current, box), latest.current.data as uPlot.AlignedData, box);
+      plot.current = new uPlot(
+        options(latest.current, box),
+        latest.current.data as uPlot.AlignedData,
+        box,
+      );
     };
     draw();
     const resize = new ResizeObserver(() => {
@@ -50,18 +60,17 @@ export function Chart(props: Props) {
       plot.current?.destroy();
       plot.current = null;
     };
-  }, []);
+  }, [theme]);
 
   useEffect(() => {
     plot.current?.setData(props.data as uPlot.AlignedData);
   }, [props.data]);
 
-  return <div class="chart" ref={place} role="img" aria-label={`Chart: ${props.title}`} />;
+  return <div class={styles.chart} ref={place} role="img" aria-label={`Chart: ${props.title}`} />;
 }
 
 function options(props: Props, box: HTMLElement): uPlot.Options {
-  const style = getComputedStyle(box);
-  const color = (name: string) => style.getPropertyValue(name).trim();
+  const color = (name: string) => colorOf(box, name);
   const axis = {
     stroke: color("--text-muted"),
     grid: { stroke: color("--line-soft"), width: 1 },
@@ -93,6 +102,14 @@ function options(props: Props, box: HTMLElement): uPlot.Options {
       })),
     ],
   };
+}
+
+/** What a token is in the theme of now; a canvas can be told nothing else. */
+function colorOf(box: HTMLElement, token: string): string {
+  box.style.color = `var(${token})`;
+  const { color } = getComputedStyle(box);
+  box.style.removeProperty("color");
+  return color;
 }
 
 function timeRange(max: number | null): [number, number] {

@@ -2,10 +2,16 @@
 
 import { useMemo } from "preact/hooks";
 import type { Live } from "../api/live";
-import { useStore } from "../api/store";
-import type { Sample } from "../api/types";
+import type { Sample } from "../api/messages";
+import type { Store } from "../store/store";
+import { useStore } from "../store/use-store";
+import { Card } from "../ui/card";
+import { classes } from "../ui/classes";
 import { milliseconds, percent, rate } from "../ui/format";
+import { Head } from "../ui/page";
+import type { Theme } from "../ui/theme";
 import { Chart, type Series } from "./chart";
+import * as styles from "./charts.module.css";
 
 interface Definition {
   title: string;
@@ -13,6 +19,8 @@ interface Definition {
   format: (value: number) => string;
   atLeast: number;
 }
+
+const SWATCHES = { "--chart-1": styles.first, "--chart-2": styles.second };
 
 const CHARTS: readonly Definition[] = [
   {
@@ -38,30 +46,45 @@ const CHARTS: readonly Definition[] = [
   },
   {
     title: "Prompt tokens from cache",
-    series: [{ label: "share", color: "--chart-1", of: (sample) => sample.cached_share, dots: true }],
+    series: [
+      { label: "share", color: "--chart-1", of: (sample) => sample.cached_share, dots: true },
+    ],
     format: percent,
     atLeast: 1,
   },
 ];
 
-export function Charts({ live }: { live: Live }) {
+export function Charts({ live, theme }: { live: Live; theme: Store<Theme> }) {
   const history = useStore(live.history);
   const samples = history?.samples ?? [];
   return (
     <section aria-labelledby="charts-title">
-      <div class="section-head">
+      <Head tall>
         <h2 id="charts-title">Last 15 minutes</h2>
-      </div>
-      <div class="charts">
+      </Head>
+      <div class={styles.charts}>
         {CHARTS.map((definition) => (
-          <ChartCard key={definition.title} definition={definition} samples={samples} />
+          <ChartCard
+            key={definition.title}
+            definition={definition}
+            samples={samples}
+            theme={theme}
+          />
         ))}
       </div>
     </section>
   );
 }
 
-function ChartCard({ definition, samples }: { definition: Definition; samples: Sample[] }) {
+function ChartCard({
+  definition,
+  samples,
+  theme,
+}: {
+  definition: Definition;
+  samples: Sample[];
+  theme: Store<Theme>;
+}) {
   const data = useMemo(
     () => [
       samples.map((sample) => sample.at_ms / 1000),
@@ -70,13 +93,13 @@ function ChartCard({ definition, samples }: { definition: Definition; samples: S
     [samples, definition],
   );
   return (
-    <figure class="card chart-card">
+    <Card tag="figure" class={styles.card}>
       <figcaption>
         <h3>{definition.title}</h3>
-        <ul class="chart-legend">
+        <ul class={styles.legend}>
           {definition.series.map((series, index) => (
             <li key={series.label}>
-              <span class={`swatch swatch-${index + 1}`} aria-hidden="true" />
+              <span class={classes(styles.swatch, SWATCHES[series.color])} aria-hidden="true" />
               {series.label} <strong>{lastOf(data[index + 1], definition.format)}</strong>
             </li>
           ))}
@@ -88,8 +111,9 @@ function ChartCard({ definition, samples }: { definition: Definition; samples: S
         data={data}
         format={definition.format}
         atLeast={definition.atLeast}
+        theme={theme}
       />
-    </figure>
+    </Card>
   );
 }
 

@@ -1,11 +1,13 @@
 /** No agent yet: how to start one. */
 
+import { Card } from "../ui/card";
 import { CopyBlock } from "../ui/copy";
+import * as styles from "./empty-fleet.module.css";
 
 export function EmptyFleet({ managementUrl }: { managementUrl: string }) {
   const address = new URL(managementUrl).host;
   return (
-    <div class="card empty" data-testid="no-agents">
+    <Card tag="div" class={styles.empty} data-testid="no-agents">
       <h3>No agent is connected</h3>
       <p>
         Agents run the model, one per machine. Start one where the memory (or the GPU) is; it
@@ -19,6 +21,6 @@ export function EmptyFleet({ managementUrl }: { managementUrl: string }) {
         Then choose what it serves on the <a href="#/model">Model</a> page. Requests that arrive
         meanwhile wait in the buffer.
       </p>
-    </div>
+    </Card>
   );
 }

@@ -2,45 +2,58 @@
 
 import type { Live } from "../api/live";
 import type { Services } from "../api/services";
-import { useStore } from "../api/store";
+import { byName } from "../fleet/order";
+import { Rollout } from "../fleet/rollout";
+import type { Store } from "../store/store";
+import { useStore } from "../store/use-store";
+import { Head, Page } from "../ui/page";
+import { Muted } from "../ui/text";
+import type { Theme } from "../ui/theme";
 import { AgentCard } from "./agent-card";
 import { Charts } from "./charts";
 import { EmptyFleet } from "./empty-fleet";
 import { Flow } from "./flow";
-import { byName } from "./order";
-import { Rollout } from "./rollout";
+import * as styles from "./page.module.css";
 
-export function DashboardPage({ live, services }: { live: Live; services: Services }) {
+export function DashboardPage({
+  live,
+  services,
+  theme,
+}: {
+  live: Live;
+  services: Services;
+  theme: Store<Theme>;
+}) {
   const dashboard = useStore(live.dashboard);
   return (
-    <div class="page dashboard">
+    <Page>
       <h1>Dashboard</h1>
       {dashboard === null ? (
-        <p class="muted">Waiting for the balancer…</p>
+        <Muted>Waiting for the balancer…</Muted>
       ) : (
         <>
           <Flow dashboard={dashboard} />
           <section aria-labelledby="agents-title">
-            <div class="section-head">
+            <Head tall>
               <h2 id="agents-title">Agents</h2>
-              <span class="muted" data-testid="agent-count">
+              <Muted tag="span" data-testid="agent-count">
                 {dashboard.agents.length} connected
-              </span>
-              <Rollout dashboard={dashboard} />
-            </div>
+              </Muted>
+              <Rollout dashboard={dashboard} inline />
+            </Head>
             {dashboard.agents.length === 0 ? (
               <EmptyFleet managementUrl={services.config.managementUrl} />
             ) : (
-              <ul class="agents">
+              <ul class={styles.agents}>
                 {byName(dashboard.agents).map((agent) => (
                   <AgentCard key={agent.id} agent={agent} />
                 ))}
               </ul>
             )}
           </section>
-          <Charts live={live} />
+          <Charts live={live} theme={theme} />
         </>
       )}
-    </div>
+    </Page>
   );
 }

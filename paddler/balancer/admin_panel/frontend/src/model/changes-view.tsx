@@ -1,14 +1,21 @@
-import type { Change, LineChange } from "./changes";
+import { classes } from "../ui/classes";
+import { ScrollRegion } from "../ui/scroll-region";
+import { Table } from "../ui/table";
+import { Unseen } from "../ui/text";
+import type { Change } from "./changes";
+import * as styles from "./changes-view.module.css";
+import type { LineChange } from "./line-changes";
 
 const MARK = { same: " ", added: "+", removed: "−" } as const;
+const LOOKS = { same: undefined, added: styles.added, removed: styles.removed };
 const SPOKEN = { same: "", added: "added: ", removed: "removed: " } as const;
 
 export function ChangesView({ changes, lines }: { changes: Change[]; lines: LineChange[] }) {
   return (
-    <div class="changes" data-testid="changes">
+    <div class={styles.changes} data-testid="changes">
       {changes.length > 0 && (
-        <div class="table-scroll" tabIndex={0} role="region" aria-label="Changed settings">
-          <table>
+        <ScrollRegion label="Changed settings">
+          <Table class={styles.table}>
             <thead>
               <tr>
                 <th scope="col">Setting</th>
@@ -20,25 +27,26 @@ export function ChangesView({ changes, lines }: { changes: Change[]; lines: Line
               {changes.map((change) => (
                 <tr key={change.name}>
                   <th scope="row">{change.name}</th>
-                  <td class="before">{change.before}</td>
-                  <td class="after">{change.after}</td>
+                  <td class={styles.before}>{change.before}</td>
+                  <td>{change.after}</td>
                 </tr>
               ))}
             </tbody>
-          </table>
-        </div>
+          </Table>
+        </ScrollRegion>
       )}
       {lines.length > 0 && (
-        <pre class="line-changes" tabIndex={0} aria-label="Changed lines of the chat template">
+        <ScrollRegion tag="pre" label="Changed lines of the chat template" class={styles.lines}>
           {lines.map((line, index) => (
-            <span key={index} class={`line line-${line.kind}`}>
+            // biome-ignore lint/suspicious/noArrayIndexKey: lines have nothing but their place
+            <span key={index} class={classes(styles.line, LOOKS[line.kind])}>
               <span aria-hidden="true">{MARK[line.kind]} </span>
-              <span class="visually-hidden">{SPOKEN[line.kind]}</span>
+              <Unseen>{SPOKEN[line.kind]}</Unseen>
               {line.text}
               {"\n"}
             </span>
           ))}
-        </pre>
+        </ScrollRegion>
       )}
     </div>
   );

@@ -1,10 +1,8 @@
-/** What the form holds, and what it is compared with; kept while another page is looked at. */
-
 import { messageOf } from "../api/http";
+import type { DesiredState } from "../api/messages";
 import type { Services } from "../api/services";
-import { Store } from "../api/store";
-import type { DesiredState } from "../api/types";
-import { draftFrom, type Draft } from "./draft";
+import { Store } from "../store/store";
+import { type Draft, draftFrom } from "./draft";
 
 export interface Editing {
   /** The state that the fleet should serve, as last heard. */
@@ -13,9 +11,6 @@ export interface Editing {
   /** Something was changed here, and somebody else changed the state meanwhile. */
   isOvertaken: boolean;
 }
-
-export const editing = new Store<Editing | null>(null);
-export const problem = new Store<string | null>(null);
 
 export class StateWasChanged extends Error {
   constructor() {
@@ -26,43 +21,53 @@ export class StateWasChanged extends Error {
   }
 }
 
-/** Asks for the state; what was typed stays, an untouched form follows. */
-export async function refresh(services: Services): Promise<void> {
-  try {
-    adopt(await services.desiredState());
-    problem.set(null);
-  } catch (error) {
-    problem.set(messageOf(error));
+/** What the form holds, and what it is compared with; kept while another page is looked at. */
+export class DesiredStateForm {
+  /** Null until the state was heard. */
+  readonly editing = new Store<Editing | null>(null);
+  /** Why the state is not known, or not known anew. */
+  readonly problem = new Store<string | null>(null);
+
+  constructor(private readonly services: Services) {}
+
+  /** Asks for the state; what was typed stays, an untouched form follows. */
+  async refresh(): Promise<void> {
+    try {
+      this.adopt(await this.services.desiredState());
+      this.problem.set(null);
+    } catch (error) {
+      this.problem.set(messageOf(error));
+    }
   }
-}
 
-export function change(draft: Draft): void {
-  editing.update((now) => now && { ...now, draft });
-}
-
-export function discard(): void {
-  editing.update((now) => now && fresh(now.saved));
-}
-
-/** Applies `state`, unless somebody else was faster: then throws StateWasChanged. */
-export async function apply(services: Services, state: DesiredState): Promise<void> {
-  const before = editing.value?.saved;
-  const present = await services.desiredState();
-  if (!isSame(present, before)) {
-    adopt(present);
-    throw new StateWasChanged();
+  change(draft: Draft): void {
+    this.editing.update((now) => now && { ...now, draft });
   }
-  await services.putDesiredState(state);
-  // As the service has it: numbers may have lost digits on the way.
-  editing.set(fresh(await services.desiredState()));
-}
 
-function adopt(state: DesiredState): void {
-  editing.update((now) => {
-    if (now === null || !isTouched(now)) return fresh(state);
-    const isOvertaken = now.isOvertaken || !isSame(now.saved, state);
-    return { ...now, saved: state, isOvertaken };
-  });
+  discard(): void {
+    this.editing.update((now) => now && fresh(now.saved));
+  }
+
+  /** Applies `state`, unless somebody else was faster: then throws StateWasChanged. */
+  async apply(state: DesiredState): Promise<void> {
+    const before = this.editing.value?.saved;
+    const present = await this.services.desiredState();
+    if (!isSame(present, before)) {
+      this.adopt(present);
+      throw new StateWasChanged();
+    }
+    await this.services.putDesiredState(state);
+    // As the service has it: numbers may have lost digits on the way.
+    this.editing.set(fresh(await this.services.desiredState()));
+  }
+
+  private adopt(state: DesiredState): void {
+    this.editing.update((now) => {
+      if (now === null || !isTouched(now)) return fresh(state);
+      const isOvertaken = now.isOvertaken || !isSame(now.saved, state);
+      return { ...now, saved: state, isOvertaken };
+    });
+  }
 }
 
 function fresh(saved: DesiredState): Editing {

@@ -1,8 +1,8 @@
 /** The form's content: texts as typed, which need not make sense yet. */
 
-import type { DesiredState, ModelReference } from "../api/types";
+import type { DesiredState, Model } from "../api/messages";
 import { BadReference, formatReference, parseReference } from "./model-reference";
-import { draftOf, PARAMETERS, parametersOf, problemOf, type ParameterDraft } from "./parameters";
+import { draftOf, PARAMETERS, type ParameterDraft, parametersOf, problemOf } from "./parameters";
 
 export interface Draft {
   model: string;
@@ -48,7 +48,7 @@ export function isComplete(draft: Draft): boolean {
   );
 }
 
-function understood(text: string): ModelReference | null {
+function understood(text: string): Model | null {
   try {
     return parseReference(text);
   } catch (error) {

@@ -1,28 +1,32 @@
 /** Each agent's way to the newest state, in short. */
 
-import type { Agent } from "../api/types";
-import { DownloadProgress } from "../dashboard/download-progress";
-import { byName } from "../dashboard/order";
-import { Issues } from "../dashboard/issues";
-import { statusOf } from "../dashboard/status";
+import type { AgentView } from "../api/messages";
+import { DownloadProgress } from "../fleet/download-progress";
+import { Issues } from "../fleet/issues";
+import { byName } from "../fleet/order";
+import { statusOf } from "../fleet/status";
+import { Card } from "../ui/card";
+import { Pill } from "../ui/pill";
+import { Muted } from "../ui/text";
+import * as styles from "./fleet-progress.module.css";
 
-export function FleetProgress({ agents }: { agents: readonly Agent[] }) {
+export function FleetProgress({ agents }: { agents: readonly AgentView[] }) {
   return (
-    <section class="card" aria-labelledby="fleet-title">
+    <Card stacked aria-labelledby="fleet-title">
       <h2 id="fleet-title">Agents</h2>
       {agents.length === 0 ? (
-        <p class="muted">
+        <Muted>
           No agent is connected. What you apply is kept and given to agents as they join.
-        </p>
+        </Muted>
       ) : (
-        <ul class="fleet-progress">
+        <ul class={styles.agents}>
           {byName(agents).map((agent) => {
             const status = statusOf(agent);
             return (
               <li key={agent.id}>
-                <p class="fleet-line">
+                <p class={styles.line}>
                   <span>{agent.name ?? agent.id}</span>
-                  <span class={`pill pill-${status.tone}`}>{status.text}</span>
+                  <Pill tone={status.tone}>{status.text}</Pill>
                 </p>
                 <DownloadProgress download={agent.download} />
                 <Issues issues={agent.issues} />
@@ -31,6 +35,6 @@ export function FleetProgress({ agents }: { agents: readonly Agent[] }) {
           })}
         </ul>
       )}
-    </section>
+    </Card>
   );
 }

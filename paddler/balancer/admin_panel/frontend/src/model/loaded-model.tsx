@@ -1,53 +1,38 @@
-/** Metadata and template of the model that an agent serves now. */
-
-import { useEffect, useState } from "preact/hooks";
-import { messageOf } from "../api/http";
+import { useState } from "preact/hooks";
+import type { AgentModelDetails, AgentView } from "../api/messages";
 import type { Services } from "../api/services";
-import type { Agent, AgentModelDetails } from "../api/types";
-import { byName } from "../dashboard/order";
+import { byName } from "../fleet/order";
+import { Actions } from "../ui/actions";
+import { Button } from "../ui/button";
+import { Card } from "../ui/card";
 import { CopyButton } from "../ui/copy";
 import { SelectField, TextField } from "../ui/field";
+import { Table } from "../ui/table";
+import { Muted, Problem } from "../ui/text";
+import * as styles from "./loaded-model.module.css";
+import { useModelDetails } from "./model-details";
+import { Viewer } from "./viewer";
 
+/** Metadata and template of the model that an agent serves now. */
 export function LoadedModel({
   agents,
   services,
   onUseTemplate,
 }: {
-  agents: readonly Agent[];
+  agents: readonly AgentView[];
   services: Services;
   onUseTemplate: (template: string) => void;
 }) {
-  const serving = byName(agents).filter((agent) => agent.model !== null);
+  const serving = byName(agents).filter(({ model }) => model !== null);
   const [chosenId, setChosenId] = useState<string | null>(null);
   const agent = serving.find(({ id }) => id === chosenId) ?? serving[0];
-  const [details, setDetails] = useState<AgentModelDetails | null>(null);
-  const [problem, setProblem] = useState<string | null>(null);
-  const key = agent === undefined ? null : `${agent.id} ${JSON.stringify(agent.model)}`;
-
-  useEffect(() => {
-    if (agent === undefined) {
-      setDetails(null);
-      return undefined;
-    }
-    let isCurrent = true;
-    services.agentModel(agent.id).then(
-      (found) => {
-        if (!isCurrent) return;
-        setDetails(found);
-        setProblem(null);
-      },
-      (error: unknown) => isCurrent && setProblem(messageOf(error)),
-    );
-    return () => {
-      isCurrent = false;
-    };
-  }, [key, services]);
+  const { details, problem } = useModelDetails(services, agent);
 
   return (
-    <section class="card" aria-labelledby="loaded-title">
+    <Card stacked aria-labelledby="loaded-title">
       <h2 id="loaded-title">Loaded model</h2>
-      {agent === undefined && <p class="muted">No agent has a model loaded.</p>}
-      {problem !== null && <p class="field-error">{problem}</p>}
+      {agent === undefined && <Muted>No agent has a model loaded.</Muted>}
+      {problem !== null && <Problem>{problem}</Problem>}
       {serving.length > 1 && (
         <SelectField
           label="Agent"
@@ -59,7 +44,7 @@ export function LoadedModel({
       {agent !== undefined && details !== null && (
         <Details details={details} onUseTemplate={onUseTemplate} />
       )}
-    </section>
+    </Card>
   );
 }
 
@@ -78,35 +63,35 @@ function Details({
   const { chat_template: template } = details;
   return (
     <>
-      <p class="loaded-path">
+      <p class={styles.path}>
         <bdi>{details.path}</bdi>
       </p>
-      <details>
+      <details class={styles.details}>
         <summary>
           Chat template
           {details.uses_chat_template_override ? " (override)" : " (the model's own)"}
         </summary>
         {template === null ? (
-          <p class="muted">None: conversations cannot be served, raw prompts can.</p>
+          <Muted>None: conversations cannot be served, raw prompts can.</Muted>
         ) : (
           <>
-            <div class="actions">
+            <Actions>
               <CopyButton text={template} label="Copy" name="Copy the chat template" />
-              <button type="button" class="button small" onClick={() => onUseTemplate(template)}>
+              <Button small onClick={() => onUseTemplate(template)}>
                 Edit a copy
-              </button>
-            </div>
-            <pre class="viewer" tabIndex={0} aria-label="Chat template in use">
+              </Button>
+            </Actions>
+            <Viewer tag="pre" label="Chat template in use">
               {template}
-            </pre>
+            </Viewer>
           </>
         )}
       </details>
-      <details>
+      <details class={styles.details}>
         <summary>Metadata ({Object.keys(details.metadata).length} keys)</summary>
         <TextField label="Filter" value={filter} onInput={setFilter} type="search" />
-        <div class="table-scroll viewer" tabIndex={0} role="region" aria-label="Metadata">
-          <table class="metadata">
+        <Viewer tag="div" label="Metadata">
+          <Table class={styles.metadata}>
             <tbody>
               {rows.map(([key, value]) => (
                 <tr key={key}>
@@ -115,8 +100,8 @@ function Details({
                 </tr>
               ))}
             </tbody>
-          </table>
-        </div>
+          </Table>
+        </Viewer>
       </details>
     </>
   );

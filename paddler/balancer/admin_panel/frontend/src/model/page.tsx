@@ -1,47 +1,53 @@
 /** What the fleet serves: the form, what it would change, and how the change goes. */
 
-import { useEffect, useState } from "preact/hooks";
-import { messageOf } from "../api/http";
+import { useEffect } from "preact/hooks";
 import type { Live } from "../api/live";
 import type { Services } from "../api/services";
-import { useStore } from "../api/store";
-import { Rollout } from "../dashboard/rollout";
-import { changesBetween, templateChanges } from "./changes";
-import { ChangesView } from "./changes-view";
-import { apply, change, discard, editing, problem, refresh, type Editing } from "./desired-state-form";
-import { isComplete, stateOf } from "./draft";
+import { Rollout } from "../fleet/rollout";
+import { useStore } from "../store/use-store";
+import { Banner } from "../ui/banner";
+import { Page } from "../ui/page";
+import { Muted } from "../ui/text";
+import type { DesiredStateForm } from "./desired-state-form";
 import { FleetProgress } from "./fleet-progress";
 import { LoadedModel } from "./loaded-model";
-import { ParametersForm } from "./parameters-form";
-import { ReferenceField } from "./reference-field";
-import { TemplateEditor } from "./template-editor";
-import { useTemplateCheck } from "./template-check";
+import * as styles from "./page.module.css";
+import { StateForm } from "./state-form";
 
-export function ModelPage({ live, services }: { live: Live; services: Services }) {
+export function ModelPage({
+  live,
+  services,
+  form,
+}: {
+  live: Live;
+  services: Services;
+  form: DesiredStateForm;
+}) {
   const dashboard = useStore(live.dashboard);
-  const now = useStore(editing);
-  const failure = useStore(problem);
+  const now = useStore(form.editing);
+  const failure = useStore(form.problem);
   const revision = dashboard === null ? null : `${dashboard.instance} ${dashboard.state_revision}`;
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies(revision): somebody put another state
   useEffect(() => {
-    void refresh(services);
-  }, [revision, services]);
+    void form.refresh();
+  }, [revision, form]);
 
   return (
-    <div class="page model-page">
+    <Page>
       <h1>Model</h1>
       {failure !== null && (
-        <p class="banner banner-bad" role="alert">
+        <Banner tone="bad" role="alert">
           {failure}
-        </p>
+        </Banner>
       )}
-      <div class="columns">
+      <div class={styles.columns}>
         {now === null ? (
-          <p class="muted">Asking what the fleet should serve…</p>
+          <Muted>Asking what the fleet should serve…</Muted>
         ) : (
-          <StateForm now={now} live={live} services={services} />
+          <StateForm form={form} now={now} live={live} services={services} />
         )}
-        <aside class="model-side" aria-label="The fleet now">
+        <aside class={styles.side} aria-label="The fleet now">
           {dashboard !== null && (
             <>
               <Rollout dashboard={dashboard} />
@@ -50,133 +56,13 @@ export function ModelPage({ live, services }: { live: Live; services: Services }
                 agents={dashboard.agents}
                 services={services}
                 onUseTemplate={(template) =>
-                  now !== null && change({ ...now.draft, template, useTemplate: true })
+                  now !== null && form.change({ ...now.draft, template, useTemplate: true })
                 }
               />
             </>
           )}
         </aside>
       </div>
-    </div>
+    </Page>
   );
-}
-
-function StateForm({
-  now: { saved, draft, isOvertaken },
-  live,
-  services,
-}: {
-  now: Editing;
-  live: Live;
-  services: Services;
-}) {
-  const dashboard = useStore(live.dashboard);
-  const agents = dashboard?.agents ?? [];
-  const [saving, setSaving] = useState(false);
-  const [result, setResult] = useState<{ good: boolean; text: string } | null>(null);
-  const next = stateOf(draft, saved);
-  const changes = next === null ? [] : changesBetween(saved, next);
-  const lines = next === null ? [] : templateChanges(saved, next);
-  const hasChanges = changes.length > 0 || lines.length > 0;
-  const check = useTemplateCheck(services, draft, saved, agents.length > 0);
-
-  const save = async () => {
-    if (next === null) return;
-    setSaving(true);
-    setResult(null);
-    try {
-      await apply(services, next);
-      setResult({ good: true, text: "Applied. Agents take it over one after another." });
-    } catch (error) {
-      setResult({ good: false, text: messageOf(error) });
-    } finally {
-      setSaving(false);
-    }
-  };
-
-  return (
-    <form
-      class="model-form"
-      aria-label="What the fleet should serve"
-      onSubmit={(event) => {
-        event.preventDefault();
-        void save();
-      }}
-    >
-      <section class="card">
-        <h2>Model</h2>
-        <ReferenceField
-          label="Model"
-          value={draft.model}
-          onInput={(model) => change({ ...draft, model })}
-        />
-        <ReferenceField
-          label="Multimodal projection"
-          value={draft.projection}
-          onInput={(projection) => change({ ...draft, projection })}
-          note="Only for models that take images."
-        />
-      </section>
-      <section class="card">
-        <h2>Chat template</h2>
-        <TemplateEditor draft={draft} saved={saved} agents={agents} check={check} />
-      </section>
-      <section class="card">
-        <h2>Inference parameters</h2>
-        <ParametersForm
-          draft={draft.parameters}
-          onChange={(parameters) => change({ ...draft, parameters })}
-        />
-      </section>
-      <section class={hasChanges ? "card apply apply-waiting" : "card apply"} aria-label="Changes">
-        <h2>Changes</h2>
-        {isOvertaken && (
-          <p class="banner banner-warning" role="status">
-            Somebody else changed the state meanwhile. What you see here is against theirs.
-          </p>
-        )}
-        {hasChanges ? (
-          <ChangesView changes={changes} lines={lines} />
-        ) : (
-          <p class="muted">
-            {isComplete(draft) ? "Nothing is changed." : "Correct what is marked above."}
-          </p>
-        )}
-        {check.error !== null && (
-          <p class="field-error">The chat template cannot be used: {firstLine(check.error)}</p>
-        )}
-        <div class="actions">
-          <button
-            type="submit"
-            class="button primary"
-            disabled={saving || next === null || !hasChanges || check.error !== null}
-          >
-            Apply to the fleet
-          </button>
-          <button
-            type="button"
-            class="button"
-            disabled={saving || (next !== null && !hasChanges)}
-            onClick={() => {
-              discard();
-              setResult(null);
-            }}
-          >
-            Discard
-          </button>
-        </div>
-        <p
-          class={result?.good === false ? "field-error" : "muted"}
-          role="status"
-          data-testid="apply-result"
-        >
-          {result?.text ?? ""}
-        </p>
-      </section>
-    </form>
-  );
-}
-
-function firstLine(text: string): string {
-  return text.split("\n", 1)[0] ?? "";
 }

@@ -1,11 +1,7 @@
-import { SelectField, Switch, TextField } from "../ui/field";
-import {
-  GROUPS,
-  PARAMETERS,
-  problemOf,
-  type Parameter,
-  type ParameterDraft,
-} from "./parameters";
+import { SelectField, TextField } from "../ui/field";
+import { Switch } from "../ui/switch";
+import { GROUPS, PARAMETERS, type Parameter, type ParameterDraft, problemOf } from "./parameters";
+import * as styles from "./parameters-form.module.css";
 
 export function ParametersForm({
   draft,
@@ -17,9 +13,9 @@ export function ParametersForm({
   return (
     <>
       {GROUPS.map((group) => (
-        <fieldset key={group} class="parameters">
+        <fieldset key={group} class={styles.group}>
           <legend>{group}</legend>
-          <div class="parameter-grid">
+          <div class={styles.grid}>
             {PARAMETERS.filter((parameter) => parameter.group === group).map((parameter) => (
               <ParameterField
                 key={parameter.name}
@@ -41,7 +37,7 @@ function ParameterField({
   onChange,
 }: {
   parameter: Parameter;
-  value: string | boolean | undefined;
+  value: string | boolean;
   onChange: (value: string | boolean) => void;
 }) {
   const hint = `${parameter.meaning} Default: ${defaultText(parameter)}.`;
@@ -65,8 +61,10 @@ function ParameterField({
         <TextField
           label={parameter.label}
           hint={hint}
-          value={String(value ?? "")}
-          inputMode={parameter.kind === "integer" && parameter.min >= 0 ? "numeric" : "text"}
+          value={String(value)}
+          inputMode={
+            parameter.kind === "integer" && (parameter.min ?? -1) >= 0 ? "numeric" : "text"
+          }
           error={problemOf(parameter, value)}
           onInput={onChange}
         />

@@ -1,5 +1,5 @@
-import { TextField } from "../ui/field";
 import { messageOf } from "../api/http";
+import { TextField } from "../ui/field";
 import { describeReference, parseReference } from "./model-reference";
 
 export function ReferenceField({

@@ -2,8 +2,8 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { messageOf, ServiceError } from "../api/http";
+import type { DesiredState } from "../api/messages";
 import type { Services } from "../api/services";
-import type { DesiredState } from "../api/types";
 import type { Draft } from "./draft";
 
 export interface TemplateTrial {
@@ -38,8 +38,7 @@ export function useTemplateCheck(
     const stop = new AbortController();
     const timer = setTimeout(() => {
       services.checkTemplate(draft.template, stop.signal).then(
-        (check) =>
-          setTried({ template: draft.template, trial: { ...check, isRunning: false } }),
+        (check) => setTried({ template: draft.template, trial: { ...check, isRunning: false } }),
         (error: unknown) => {
           if (stop.signal.aborted) return;
           const is = error instanceof ServiceError ? messageOf(error) : String(error);

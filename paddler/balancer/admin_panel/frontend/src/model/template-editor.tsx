@@ -1,84 +1,83 @@
 /** The model's own chat template or one written here; its errors beneath it. */
 
-import type { Agent, DesiredState } from "../api/types";
+import type { AgentView, DesiredState } from "../api/messages";
+import { Callout, Note, Verbatim } from "../ui/callout";
 import { TextField } from "../ui/field";
-import { change } from "./desired-state-form";
+import { RadioGroup } from "../ui/radio-group";
 import type { Draft } from "./draft";
 import type { TemplateTrial } from "./template-check";
+import { Viewer } from "./viewer";
+
+const CHOICES = [
+  ["model", "The model's own"],
+  ["written", "Written here"],
+] as const;
 
 export function TemplateEditor({
   draft,
   saved,
   agents,
   check,
+  onChange,
 }: {
   draft: Draft;
   saved: DesiredState;
-  agents: readonly Agent[];
+  agents: readonly AgentView[];
   check: TemplateTrial;
+  onChange: (draft: Draft) => void;
 }) {
   const failure = compileError(agents, saved);
   const isEdited = draft.template !== (saved.chat_template_override?.content ?? "");
   const isMissing = draft.useTemplate && draft.template === "";
   return (
     <>
-      <fieldset class="choice">
-        <legend class="visually-hidden">Which chat template is used</legend>
-        <label>
-          <input
-            type="radio"
-            name="template-choice"
-            checked={!draft.useTemplate}
-            onChange={() => change({ ...draft, useTemplate: false })}
-          />
-          The model's own
-        </label>
-        <label>
-          <input
-            type="radio"
-            name="template-choice"
-            checked={draft.useTemplate}
-            onChange={() => change({ ...draft, useTemplate: true })}
-          />
-          Written here
-        </label>
-      </fieldset>
+      <RadioGroup
+        legend="Which chat template is used"
+        name="template-choice"
+        options={CHOICES}
+        chosen={draft.useTemplate ? "written" : "model"}
+        onChoose={(choice) => onChange({ ...draft, useTemplate: choice === "written" })}
+      />
       <TextField
         label="Template (Jinja)"
         value={draft.template}
         rows={draft.useTemplate ? 14 : 4}
         code
-        onInput={(template) => change({ ...draft, template })}
+        onInput={(template) => onChange({ ...draft, template })}
         hint={draft.useTemplate ? hintOf(check, agents.length > 0) : "Kept, but not used."}
         error={isMissing ? "Write a template, or use the model's own." : undefined}
       />
       {check.error !== null && (
-        <div class="issue" role="alert" data-testid="template-check">
-          <p class="issue-summary">This template cannot be used.</p>
-          <pre class="issue-error">{check.error}</pre>
-        </div>
+        <Callout summary="This template cannot be used." role="alert" data-testid="template-check">
+          <Verbatim>{check.error}</Verbatim>
+        </Callout>
       )}
       {check.warning !== null && (
-        <div class="notice" role="status" data-testid="template-warning">
+        <Note data-testid="template-warning">
           <p>An agent that tried it on one question of a user says:</p>
-          <pre class="issue-error">{check.warning}</pre>
-        </div>
+          <Verbatim>{check.warning}</Verbatim>
+        </Note>
       )}
       {check.preview !== null && (
-        <details class="template-preview">
+        <details>
           <summary>What it makes of one question</summary>
-          <pre class="viewer" tabIndex={0} aria-label="A question as the template writes it">
+          <Viewer tag="pre" label="A question as the template writes it" wrapped>
             {check.preview}
-          </pre>
+          </Viewer>
         </details>
       )}
       {failure !== null && (
-        <div class="issue" role="alert" data-testid="template-error">
-          <p class="issue-summary">
-            {isEdited ? "The template applied last does not compile." : "This template does not compile."}
-          </p>
-          <pre class="issue-error">{failure}</pre>
-        </div>
+        <Callout
+          summary={
+            isEdited
+              ? "The template applied last does not compile."
+              : "This template does not compile."
+          }
+          role="alert"
+          data-testid="template-error"
+        >
+          <Verbatim>{failure}</Verbatim>
+        </Callout>
       )}
     </>
   );
@@ -93,7 +92,7 @@ function hintOf(check: TemplateTrial, hasAgents: boolean): string {
 }
 
 /** What an agent said about the saved template. */
-function compileError(agents: readonly Agent[], saved: DesiredState): string | null {
+function compileError(agents: readonly AgentView[], saved: DesiredState): string | null {
   for (const agent of agents) {
     for (const issue of agent.issues) {
       if (

@@ -3,92 +3,85 @@
 import { useState } from "preact/hooks";
 import type { Live } from "../api/live";
 import type { Services } from "../api/services";
-import { Store, useStore } from "../api/store";
-import type { Dashboard } from "../api/types";
+import { useStore } from "../store/use-store";
+import { Button } from "../ui/button";
+import { Card } from "../ui/card";
+import { classes } from "../ui/classes";
+import { Head, Page } from "../ui/page";
 import { Tabs } from "../ui/tabs";
-import { Chat } from "./chat";
-import { Embeddings } from "./embeddings";
-import { RawPrompt } from "./raw-prompt";
-import { SettingsForm } from "./settings-form";
+import { Chat } from "./chat/chat";
+import { Embeddings } from "./embeddings/embeddings";
+import * as styles from "./page.module.css";
+import { MODES, type PromptState } from "./prompt-state";
+import { RawPrompt } from "./raw-prompt/raw-prompt";
+import { Readiness } from "./readiness";
+import { SettingsForm } from "./settings/settings-form";
 
-/** Why nothing will be answered soon. */
-function Readiness({ mode, dashboard }: { mode: Mode; dashboard: Dashboard | null }) {
-  if (dashboard === null) return null;
-  const models = dashboard.agents.flatMap(({ model }) => (model === null ? [] : [model]));
-  const isReady = models.some((model) =>
-    mode === "embeddings" ? model.can_embed : model.can_generate,
-  );
-  if (isReady) return null;
-  const way = <a href="#/model">Model</a>;
-  return (
-    <p class="banner banner-warning" role="status" data-testid="not-ready">
-      {models.length === 0 ? (
-        <>
-          No agent has a model loaded yet: requests wait in the buffer. Choose one on the {way} page.
-        </>
-      ) : mode === "embeddings" ? (
-        <>Embeddings are off, or the model makes none. They are switched on on the {way} page.</>
-      ) : (
-        <>The model that is loaded makes embeddings only. Choose another on the {way} page.</>
-      )}
-    </p>
-  );
-}
-
-const MODES = [
-  ["chat", "Chat"],
-  ["raw", "Raw prompt"],
-  ["embeddings", "Embeddings"],
-] as const;
-
-type Mode = (typeof MODES)[number][0];
-
-/** Kept while another page is looked at. */
-const chosenMode = new Store<Mode>("chat");
-
-export function PromptPage({ services, live }: { services: Services; live: Live }) {
-  const mode = useStore(chosenMode);
+export function PromptPage({
+  services,
+  live,
+  prompt,
+}: {
+  services: Services;
+  live: Live;
+  prompt: PromptState;
+}) {
+  const mode = useStore(prompt.mode);
   const dashboard = useStore(live.dashboard);
   const supportsImages =
     dashboard?.agents.some((agent) => agent.model?.supports_images === true) ?? false;
   const [showsSettings, setShowsSettings] = useState(false);
   return (
-    <div class="page prompt-page">
-      <div class="section-head">
+    <Page class={styles.page}>
+      <Head class={styles.head}>
         <h1>Prompt</h1>
-        <Tabs label="What to send" tabs={MODES} chosen={mode} onChoose={(chosen) => chosenMode.set(chosen)} />
+        <Tabs
+          label="What to send"
+          tabs={MODES}
+          chosen={mode}
+          onChoose={(chosen) => prompt.mode.set(chosen)}
+          class={styles.tabs}
+        />
         {mode !== "embeddings" && (
-          <button
-            type="button"
-            class="button small settings-toggle"
+          <Button
+            small
+            class={styles.toggle}
             aria-expanded={showsSettings}
             aria-controls="prompt-settings"
             onClick={() => setShowsSettings(!showsSettings)}
           >
             Settings
-          </button>
+          </Button>
         )}
-      </div>
+      </Head>
       <Readiness mode={mode} dashboard={dashboard} />
       <div
-        class={mode === "embeddings" ? "prompt-columns prompt-wide" : "prompt-columns"}
+        class={classes(styles.columns, mode === "embeddings" && styles.wide)}
         role="tabpanel"
         id={`tabpanel-${mode}`}
         aria-labelledby={`tab-${mode}`}
       >
-        {mode === "chat" && <Chat services={services} supportsImages={supportsImages} />}
-        {mode === "raw" && <RawPrompt services={services} />}
-        {mode === "embeddings" && <Embeddings services={services} />}
+        {mode === "chat" && (
+          <Chat
+            services={services}
+            session={prompt.chat}
+            storageFailed={prompt.storageFailed}
+            supportsImages={supportsImages}
+          />
+        )}
+        {mode === "raw" && <RawPrompt services={services} session={prompt.rawPrompt} />}
+        {mode === "embeddings" && <Embeddings services={services} documents={prompt.documents} />}
         {mode !== "embeddings" && (
-          <aside
+          <Card
+            tag="aside"
             id="prompt-settings"
-            class={showsSettings ? "card prompt-settings shown" : "card prompt-settings"}
+            class={classes(styles.settings, showsSettings && styles.shown)}
             aria-label="Settings of requests"
           >
-            <SettingsForm isChat={mode === "chat"} />
-          </aside>
+            <SettingsForm settings={prompt.settings} isChat={mode === "chat"} />
+          </Card>
         )}
       </div>
-    </div>
+    </Page>
   );
 }

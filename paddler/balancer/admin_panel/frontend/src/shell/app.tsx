@@ -1,142 +1,69 @@
 /** The frame around every page: navigation, connection, theme. */
 
-import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { Live } from "../api/live";
-import type { Services } from "../api/services";
-import { useStore } from "../api/store";
-import { DashboardPage } from "../dashboard/page";
-import { ModelPage } from "../model/page";
-import { PromptPage } from "../prompt/page";
-import { ThemeChoice } from "./theme";
+import * as styles from "./app.module.css";
+import { ConnectionState } from "./connection-state";
+import { Notices } from "./notices";
+import { PAGES, pageAt } from "./pages";
+import type { Panel } from "./panel";
+import { ThemeChoice } from "./theme-choice";
 
-const PAGES = [
-  { path: "dashboard", title: "Dashboard" },
-  { path: "model", title: "Model" },
-  { path: "prompt", title: "Prompt" },
-] as const;
-
-type Path = (typeof PAGES)[number]["path"];
-
-function currentPath(): Path {
-  const wanted = window.location.hash.replace(/^#\/?/, "");
-  return PAGES.find((page) => page.path === wanted)?.path ?? "dashboard";
-}
-
-export function App({ services, live }: { services: Services; live: Live }) {
-  const [path, setPath] = useState<Path>(currentPath);
+export function App({ panel }: { panel: Panel }) {
+  const [page, setPage] = useState(() => pageAt(window.location.hash));
   const main = useRef<HTMLElement>(null);
   useEffect(() => {
-    const follow = () => setPath(currentPath());
+    const follow = () => setPage(pageAt(window.location.hash));
     window.addEventListener("hashchange", follow);
     return () => window.removeEventListener("hashchange", follow);
   }, []);
   useEffect(() => {
-    const title = PAGES.find((page) => page.path === path)?.title ?? "";
-    document.title = `${title} – Paddler`;
+    document.title = `${page.title} – Paddler`;
     window.scrollTo(0, 0);
-  }, [path]);
+  }, [page]);
   return (
     <>
-      <a
-        class="skip-link"
-        href="#main"
-        onClick={(event) => {
-          event.preventDefault();
-          main.current?.focus();
-        }}
-      >
-        Skip to content
-      </a>
-      <header class="top">
-        <a class="brand" href="#/dashboard" aria-label="Paddler, dashboard">
+      <SkipLink onSkip={() => main.current?.focus()} />
+      <header class={styles.top}>
+        <a class={styles.brand} href="#/dashboard" aria-label="Paddler, dashboard">
           <img src="./icon.svg" alt="" width="26" height="26" />
           <span>Paddler</span>
         </a>
         <nav aria-label="Pages">
           <ul>
-            {PAGES.map((page) => (
-              <li key={page.path}>
-                <a
-                  href={`#/${page.path}`}
-                  aria-current={page.path === path ? "page" : undefined}
-                >
-                  {page.title}
+            {PAGES.map(({ path, title }) => (
+              <li key={path}>
+                <a href={`#/${path}`} aria-current={path === page.path ? "page" : undefined}>
+                  {title}
                 </a>
               </li>
             ))}
           </ul>
         </nav>
-        <div class="top-end">
-          <ConnectionState live={live} />
-          <ThemeChoice />
+        <div class={styles.end}>
+          <ConnectionState live={panel.live} />
+          <ThemeChoice theme={panel.theme} />
         </div>
       </header>
-      <Notices services={services} live={live} />
-      <main id="main" ref={main} tabIndex={-1}>
-        <Page path={path} services={services} live={live} />
+      <Notices services={panel.services} live={panel.live} />
+      <main id="main" class={styles.main} ref={main} tabIndex={-1}>
+        {page.render(panel)}
       </main>
     </>
   );
 }
 
-function Page({ path, services, live }: { path: Path; services: Services; live: Live }) {
-  switch (path) {
-    case "dashboard":
-      return <DashboardPage live={live} services={services} />;
-    case "model":
-      return <ModelPage live={live} services={services} />;
-    case "prompt":
-      return <PromptPage live={live} services={services} />;
-  }
-}
-
-const CONNECTION_TEXT = { connecting: "Connecting", up: "Live", down: "Reconnecting" } as const;
-
-function ConnectionState({ live }: { live: Live }) {
-  const connection = useStore(live.connection);
+function SkipLink({ onSkip }: { onSkip: () => void }) {
   return (
-    <span class={`connection connection-${connection}`} data-testid="connection">
-      <span class="dot" aria-hidden="true" />
-      {CONNECTION_TEXT[connection]}
-    </span>
-  );
-}
-
-const NOTICE_MS = 8000;
-
-function Notices({ services, live }: { services: Services; live: Live }) {
-  const connection = useStore(live.connection);
-  const notice = useStore(live.notice);
-  const isOutdated = useStore(live.isOutdated);
-  useEffect(() => {
-    if (notice === null) return undefined;
-    const timer = setTimeout(() => live.notice.set(null), NOTICE_MS);
-    return () => clearTimeout(timer);
-  }, [notice, live]);
-  let content: ComponentChildren = null;
-  if (connection === "down") {
-    content = (
-      <p class="banner banner-warning">
-        The balancer cannot be reached at <code>{services.config.managementUrl}</code>. Trying again;
-        what you see may be out of date.
-      </p>
-    );
-  } else if (isOutdated) {
-    content = (
-      <p class="banner banner-warning">
-        The balancer is of another version now.{" "}
-        <button type="button" class="button small" onClick={() => window.location.reload()}>
-          Reload the panel
-        </button>
-      </p>
-    );
-  } else if (notice !== null) {
-    content = <p class="banner banner-good">{notice}</p>;
-  }
-  return (
-    <div class="notices" role="status" aria-live="polite">
-      {content}
-    </div>
+    // biome-ignore lint/a11y/useValidAnchor: it leads to #main; the address names the page
+    <a
+      class={styles.skipLink}
+      href="#main"
+      onClick={(event) => {
+        event.preventDefault();
+        onSkip();
+      }}
+    >
+      Skip to content
+    </a>
   );
 }

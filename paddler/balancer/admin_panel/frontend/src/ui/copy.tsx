@@ -1,4 +1,8 @@
 import { useEffect, useState } from "preact/hooks";
+import { Button } from "./button";
+import { classes } from "./classes";
+import * as styles from "./copy.module.css";
+import { ScrollRegion } from "./scroll-region";
 
 const CONFIRMED_MS = 1600;
 
@@ -11,7 +15,7 @@ export async function copyText(text: string): Promise<void> {
   const area = document.createElement("textarea");
   area.value = text;
   area.setAttribute("readonly", "");
-  area.className = "visually-hidden";
+  area.className = classes(styles.source);
   document.body.append(area);
   area.select();
   document.execCommand("copy");
@@ -22,10 +26,12 @@ export function CopyButton({
   text,
   label,
   name,
+  class: more,
 }: {
   text: string | (() => string);
   label: string;
   name?: string;
+  class?: string | undefined;
 }) {
   const [copied, setCopied] = useState(false);
   useEffect(() => {
@@ -34,31 +40,31 @@ export function CopyButton({
     return () => clearTimeout(timer);
   }, [copied]);
   return (
-    <button
-      type="button"
-      class="button small copy"
+    <Button
+      small
+      class={classes(styles.copy, more)}
       aria-label={name ?? label}
       onClick={() => {
         const copying = copyText(typeof text === "string" ? text : text());
         void copying.then(() => setCopied(true));
       }}
     >
-      <span class={copied ? "copy-hidden" : ""}>{label}</span>
-      <span class={copied ? "copy-done" : "copy-done copy-hidden"} role="status">
+      <span class={classes(copied && styles.hidden)}>{label}</span>
+      <span class={classes(styles.done, !copied && styles.hidden)} role="status">
         {copied ? "Copied" : ""}
       </span>
-    </button>
+    </Button>
   );
 }
 
 /** A command or snippet with its copy button. */
 export function CopyBlock({ text, label }: { text: string; label: string }) {
   return (
-    <div class="copy-block">
-      <pre tabIndex={0} aria-label={label}>
+    <div class={styles.block}>
+      <ScrollRegion tag="pre" label={label} class={styles.snippet}>
         <code>{text}</code>
-      </pre>
-      <CopyButton text={text} label="Copy" name={`Copy: ${label}`} />
+      </ScrollRegion>
+      <CopyButton text={text} label="Copy" name={`Copy: ${label}`} class={styles.corner} />
     </div>
   );
 }

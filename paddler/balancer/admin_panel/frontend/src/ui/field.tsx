@@ -2,6 +2,9 @@
 
 import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
+import { Input, Select, TextArea } from "./control";
+import * as styles from "./field.module.css";
+import { Hint, Problem } from "./text";
 
 interface Described {
   label: string;
@@ -17,18 +20,14 @@ function Frame({
   children,
 }: Described & { id: string; children: ComponentChildren }) {
   return (
-    <div class={error ? "field field-wrong" : "field"}>
+    <div class={styles.field}>
       <label for={id}>{label}</label>
       {children}
-      {hint !== undefined && (
-        <p class="hint" id={`${id}-hint`}>
-          {hint}
-        </p>
-      )}
+      {hint !== undefined && <Hint id={`${id}-hint`}>{hint}</Hint>}
       {error && (
-        <p class="field-error" id={`${id}-error`} role="alert">
+        <Problem id={`${id}-error`} role="alert">
           {error}
-        </p>
+        </Problem>
       )}
     </div>
   );
@@ -55,7 +54,8 @@ export function TextField(props: TextProps) {
     id,
     value: props.value,
     placeholder: props.placeholder,
-    class: props.code ? "code" : undefined,
+    code: props.code,
+    wrong: Boolean(props.error),
     spellcheck: !props.code,
     "aria-describedby": describedBy(id, props),
     "aria-invalid": props.error ? true : undefined,
@@ -63,7 +63,7 @@ export function TextField(props: TextProps) {
   return (
     <Frame id={id} {...props}>
       {props.rows === undefined ? (
-        <input
+        <Input
           {...shared}
           type={props.type ?? "text"}
           inputMode={props.inputMode}
@@ -71,8 +71,9 @@ export function TextField(props: TextProps) {
           onInput={(event) => props.onInput(event.currentTarget.value)}
         />
       ) : (
-        <textarea
+        <TextArea
           {...shared}
+          class={styles.area}
           rows={props.rows}
           onInput={(event) => props.onInput(event.currentTarget.value)}
         />
@@ -91,7 +92,7 @@ export function SelectField(
   const id = useId();
   return (
     <Frame id={id} {...props}>
-      <select
+      <Select
         id={id}
         value={props.value}
         aria-describedby={describedBy(id, props)}
@@ -102,42 +103,7 @@ export function SelectField(
             {text}
           </option>
         ))}
-      </select>
+      </Select>
     </Frame>
-  );
-}
-
-export function Switch({
-  label,
-  hint,
-  checked,
-  onChange,
-  disabled,
-}: {
-  label: string;
-  hint?: ComponentChildren;
-  checked: boolean;
-  onChange: (checked: boolean) => void;
-  disabled?: boolean;
-}) {
-  const id = useId();
-  return (
-    <div class="switch">
-      <input
-        id={id}
-        type="checkbox"
-        role="switch"
-        checked={checked}
-        disabled={disabled}
-        aria-describedby={hint !== undefined ? `${id}-hint` : undefined}
-        onChange={(event) => onChange(event.currentTarget.checked)}
-      />
-      <label for={id}>{label}</label>
-      {hint !== undefined && (
-        <p class="hint" id={`${id}-hint`}>
-          {hint}
-        </p>
-      )}
-    </div>
   );
 }

@@ -1,17 +1,21 @@
 /** A few views of one thing; arrow keys move between them. */
 
 import { useRef } from "preact/hooks";
+import { classes } from "./classes";
+import * as styles from "./tabs.module.css";
 
 export function Tabs<T extends string>({
   label,
   tabs,
   chosen,
   onChoose,
+  class: more,
 }: {
   label: string;
   tabs: readonly (readonly [value: T, text: string])[];
   chosen: T;
   onChoose: (value: T) => void;
+  class?: string | undefined;
 }) {
   const list = useRef<HTMLDivElement>(null);
   const move = (step: number) => {
@@ -23,7 +27,7 @@ export function Tabs<T extends string>({
   };
   return (
     <div
-      class="tabs"
+      class={classes(styles.tabs, more)}
       role="tablist"
       aria-label={label}
       ref={list}
@@ -50,4 +54,3 @@ export function Tabs<T extends string>({
     </div>
   );
 }
-
