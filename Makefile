@@ -8,6 +8,9 @@ ARGS ?=
 # Which module of benchmarks/ `make bench` runs.
 BENCH ?= engine
 
+# Found when a recipe asks for it.
+NATIVE_CODE = $(shell find native tests/native -name '*.cpp' -o -name '*.h')
+
 .DEFAULT_GOAL := help
 .PHONY: help setup native panel demo test lint typecheck check fmt sanitize bench bench-peers clean \
 	frontend-types
@@ -17,7 +20,8 @@ help:
 	@echo "make test         all tests, the real model included"
 	@echo "make setup        virtual environment, native engine, everything for development"
 	@echo "make panel        the web admin panel, built with npm"
-	@echo "make lint         ruff, import contracts, flake8-async, Biome and tsc for the admin panel"
+	@echo "make lint         ruff, clang-format, clang-tidy, import contracts, flake8-async;"
+	@echo "                  Biome and tsc for the admin panel"
 	@echo "make typecheck    mypy --strict"
 	@echo "make check        lint, typecheck and test"
 	@echo "make fmt          formats the code"
@@ -68,6 +72,8 @@ lint: frontend-lint
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run -Werror $(NATIVE_CODE)
+	@$(BIN)/python build.py tidy
 	$(BIN)/lint-imports
 	find paddler tests -name '*.py' -print0 | xargs -0 -n 40 -P "$$(getconf _NPROCESSORS_ONLN)" \
 		$(BIN)/flake8-async --enable=ASYNC101,ASYNC102,ASYNC103,ASYNC104
@@ -81,6 +87,7 @@ fmt: frontend-format
 fmt: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(NATIVE_CODE)
 
 # The source of the web admin panel has tools of its own, from npm: the scripts of
 # its package.json. Without npm each says so, and the rest goes on.

@@ -7,6 +7,7 @@ hatchling's build hook, and a program for the Makefile:
     python build.py tests address     C++ test programs under a sanitizer; prints their paths
     python build.py peers             llama-server, to compare with; prints the directory
     python build.py source            prints where llama.cpp's source is
+    python build.py tidy              clang-tidy over native code that changed since it was clean
 
 What is built, where it is kept and which variables change it: docs/building.md.
 """
@@ -35,7 +36,10 @@ from build_support.native_build import (  # noqa: E402
     plan,
 )
 from build_support.panel_build import ASSETS, build_panel, place_panel  # noqa: E402
+from build_support.pin import read_pin  # noqa: E402
 from build_support.progress import Progress  # noqa: E402
+from build_support.source import obtain_source  # noqa: E402
+from build_support.tidy import tidy  # noqa: E402
 
 PACKAGE = ROOT / "paddler" / "engine"
 
@@ -106,6 +110,9 @@ def main(arguments: list[str]) -> int:
                     print(build_peers(ROOT, progress))
                 case ["source"]:
                     print(plan(ROOT, progress).source.path)
+                case ["tidy"]:
+                    pin = read_pin(ROOT / "native" / "llama_cpp.lock")
+                    tidy(ROOT, obtain_source(pin, progress), progress)
                 case _:
                     print(__doc__, file=sys.stderr)
                     return 2

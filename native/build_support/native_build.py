@@ -37,7 +37,7 @@ from .cache import (
 from .errors import BuildError, disk_errors, disk_full
 from .pin import read_pin
 from .source import LlamaSource, obtain_source
-from .toolchain import Toolchain, cpu_identity, find_toolchain
+from .toolchain import Toolchain, cpu_identity, find_toolchain, jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +97,7 @@ class NativeBuild:
         self._run(command, "Configuring the native build", log, progress)
         for title, target in targets:
             progress.step(title)
-            ninja = [self.toolchain.ninja, "-C", str(out), "-j", str(_jobs()), target]
+            ninja = [self.toolchain.ninja, "-C", str(out), "-j", str(jobs()), target]
             self._run(ninja, title, log, progress)
 
     def _run(self, command: list[str], title: str, log: Path, progress: Progress) -> None:
@@ -269,15 +269,6 @@ def cmake_arguments(*, portable: bool, peers: bool, version: str) -> tuple[str, 
 
 def _is_x86() -> bool:
     return platform.machine().lower() in {"x86_64", "amd64"}
-
-
-def _jobs() -> int:
-    chosen = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", "")
-    if chosen.isdigit() and int(chosen) > 0:
-        return int(chosen)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _telling(messages: list[str]) -> list[str]:

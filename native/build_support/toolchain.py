@@ -69,6 +69,16 @@ def workarounds_for(macros: dict[str, str], machine: str) -> tuple[str, ...]:
     return ()
 
 
+def jobs() -> int:
+    """How many compilers, or the like, run at once."""
+    chosen = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", "")
+    if chosen.isdigit() and int(chosen) > 0:
+        return int(chosen)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def cpu_identity() -> str:
     """What a build for this very processor depends on."""
     if sys.platform == "linux":

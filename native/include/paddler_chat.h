@@ -47,8 +47,8 @@ int32_t pdl_chat_source(const pdl_chat_templates *templates, char **source, pdl_
  *   parser: opaque text for pdl_chat_parser_open
  * PDL_BAD_TEMPLATE: the template refuses the conversation. PDL_BAD_SCHEMA: no
  * grammar can be made of json_schema or of a tool's parameters. */
-int32_t pdl_chat_render(const pdl_chat_templates *templates, const char *request,
-                        char **rendered, pdl_error *error);
+int32_t pdl_chat_render(const pdl_chat_templates *templates, const char *request, char **rendered,
+                        pdl_error *error);
 
 /* Reads outputs in one format; any thread may use it. */
 typedef struct pdl_chat_parser pdl_chat_parser;

@@ -18,11 +18,11 @@ extern "C" {
 typedef struct pdl_embedder pdl_embedder;
 
 typedef struct {
-    int32_t n_batch;        /* longest document in tokens, and tokens per batch */
-    int32_t pooling_type;   /* enum llama_pooling_type; -1: what the file names, else none */
-    int32_t n_threads;      /* 0: one per physical core */
-    int32_t max_sequences;  /* documents per batch at most */
-    int32_t max_documents;  /* queued, computed or waiting to be taken, at most */
+    int32_t n_batch;       /* longest document in tokens, and tokens per batch */
+    int32_t pooling_type;  /* enum llama_pooling_type; -1: what the file names, else none */
+    int32_t n_threads;     /* 0: one per physical core */
+    int32_t max_sequences; /* documents per batch at most */
+    int32_t max_documents; /* queued, computed or waiting to be taken, at most */
 } pdl_embedder_params;
 
 /* Makes the context and starts the thread. PDL_UNSUPPORTED: the model cannot
@@ -58,9 +58,9 @@ void pdl_embedder_cancel(pdl_embedder *embedder, uint64_t id);
 
 typedef struct {
     uint64_t id;
-    int32_t n_rows;         /* 1, or the document's tokens without pooling */
-    float *values;          /* [n_rows, dimensions]; NULL on failure */
-    pdl_error error;        /* status PDL_OK on success */
+    int32_t n_rows;  /* 1, or the document's tokens without pooling */
+    float *values;   /* [n_rows, dimensions]; NULL on failure */
+    pdl_error error; /* status PDL_OK on success */
 } pdl_embedding;
 
 /* Takes the oldest finished document: 1, or 0 if none waits (the descriptor is

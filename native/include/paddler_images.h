@@ -18,9 +18,9 @@ extern "C" {
 typedef struct pdl_projector pdl_projector;
 
 typedef struct {
-    const char *path;       /* GGUF */
+    const char *path; /* GGUF */
     int32_t use_gpu;
-    int32_t n_threads;      /* 0: one per physical core */
+    int32_t n_threads; /* 0: one per physical core */
 } pdl_projector_params;
 
 /* PDL_UNSUPPORTED: not for images, or not for this model. */
@@ -34,10 +34,10 @@ void pdl_projector_free(pdl_projector *projector);
 int64_t pdl_projector_n_encoded(pdl_projector *projector);
 
 typedef struct {
-    const uint8_t *rgb;     /* [height, width, 3] */
+    const uint8_t *rgb; /* [height, width, 3] */
     int32_t width;
     int32_t height;
-    uint64_t content_hash;  /* equal images are recognised by it */
+    uint64_t content_hash; /* equal images are recognised by it */
 } pdl_image;
 
 /* A prompt of text and images. `text` holds one "<__media__>" per image, in
@@ -57,9 +57,9 @@ int32_t pdl_media_prompt_encode(pdl_projector *projector, pdl_media_prompt *prom
 void pdl_media_prompt_free(pdl_media_prompt *prompt);
 
 typedef struct {
-    int32_t n_tokens;        /* of text and images */
+    int32_t n_tokens; /* of text and images */
     int32_t n_image_tokens;
-    int32_t n_positions;     /* of the sequence; fewer than tokens with some projectors */
+    int32_t n_positions;            /* of the sequence; fewer than tokens with some projectors */
     int32_t largest_image_tokens;   /* has to fit n_batch */
     int32_t largest_at_once_tokens; /* of images computed at once: has to fit n_ubatch */
 } pdl_media_prompt_info;

@@ -129,10 +129,6 @@ class Model:
                 raise errors.InvalidArgument(message)
             capacity = -length
 
-    def is_end_token(self, token_id: int) -> bool:
-        """Whether the token ends a generation."""
-        return bool(lib.pdl_token_is_end(self.handle, token_id))
-
     def check_grammar(self, text: str, root: str) -> None:
         """Parse GBNF.
 

@@ -1,5 +1,5 @@
 // Encoded images are found again by content, within a bound, oldest use first out.
-#include "encoded_images.h"
+#include "images/encoded_images.h"
 
 #include "check.h"
 

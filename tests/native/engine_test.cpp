@@ -1,15 +1,13 @@
 // The engine under load from several threads: submitting, cancelling,
 // draining, reading statistics and closing at any moment. Takes model files.
-#include "paddler_engine.h"
-
 #include "check.h"
+#include "paddler_engine.h"
 
 #include <atomic>
 #include <chrono>
 #include <poll.h>
 #include <random>
 #include <set>
-#include <string>
 #include <thread>
 #include <vector>
 
@@ -41,7 +39,7 @@ void submit(pdl_engine *engine, uint64_t id, std::mt19937 &random) {
         tokens[i] = 100 + base * 50 + static_cast<int32_t>(i % 37);
     }
     const char *stops[] = {"zebra", "the end"};
-    pdl_class_marker marker = {"<x>", -1, 1, 1};
+    const pdl_class_marker marker = {"<x>", -1, 1, 1};
     pdl_request request{};
     request.id = id;
     request.tokens = tokens.data();
@@ -77,8 +75,8 @@ struct Drainer {
         poll(&waiting, 1, 50);
         pdl_drained drained;
         pdl_engine_drain(engine, events.data(), static_cast<int32_t>(events.size()), text.data(),
-                         static_cast<int32_t>(text.size()), logprobs.data(), static_cast<int32_t>(logprobs.size()),
-                         &drained);
+                         static_cast<int32_t>(text.size()), logprobs.data(),
+                         static_cast<int32_t>(logprobs.size()), &drained);
         for (int32_t i = 0; i < drained.n_events; i++) {
             const pdl_event &event = events[static_cast<size_t>(i)];
             CHECK(event.text_offset + event.text_bytes <= drained.n_text_bytes);

@@ -3,9 +3,9 @@
 // engine computes that never failed. Takes model files.
 //
 // The linker sends the engine's calls of llama_decode here (--wrap).
+#include "check.h"
 #include "paddler_engine.h"
 
-#include "check.h"
 #include "llama.h"
 
 #include <atomic>
@@ -13,7 +13,6 @@
 #include <cstdint>
 #include <map>
 #include <poll.h>
-#include <string>
 #include <vector>
 
 namespace {
@@ -35,7 +34,7 @@ bool is_time(const llama_batch &batch) {
     }
     const bool is_padded = rows.count(1) != 0 && rows[1] == padding;
     n_padded += is_padded ? 1 : 0;
-    switch (when) {
+    switch (when.load()) {
     case When::next:
         return true;
     case When::decoding:
@@ -49,6 +48,7 @@ bool is_time(const llama_batch &batch) {
 
 } // namespace
 
+// NOLINTBEGIN(bugprone-reserved-identifier, readability-identifier-naming): the linker's names
 extern "C" {
 int32_t __real_llama_decode(llama_context *context, llama_batch batch);
 int32_t __wrap_llama_decode(llama_context *context, llama_batch batch);
@@ -68,6 +68,7 @@ int32_t __wrap_llama_decode(llama_context *context, llama_batch batch) {
     return fault_code;
 }
 }
+// NOLINTEND(bugprone-reserved-identifier, readability-identifier-naming)
 
 namespace {
 
@@ -130,7 +131,9 @@ public:
 
     const Answer &until_end(uint64_t id) { return until_tokens(id, SIZE_MAX); }
 
-    Answer ask(const Tokens &prompt, int32_t max_tokens) { return until_end(start(prompt, max_tokens)); }
+    Answer ask(const Tokens &prompt, int32_t max_tokens) {
+        return until_end(start(prompt, max_tokens));
+    }
 
     void cancel(uint64_t id) {
         pdl_engine_cancel(engine_, id);
@@ -143,7 +146,7 @@ private:
         poll(&waiting, 1, 50);
         pdl_event events[64];
         char text[4096];
-        std::vector<pdl_logprob> logprobs(64 * (n_logprobs + 1));
+        std::vector<pdl_logprob> logprobs(size_t{64} * (n_logprobs + 1));
         pdl_drained drained;
         pdl_engine_drain(engine_, events, 64, text, sizeof text, logprobs.data(),
                          static_cast<int32_t>(logprobs.size()), &drained);
@@ -155,7 +158,9 @@ private:
                 answer.tokens.push_back(events[i].token);
                 auto &likeliest = answer.logprobs.emplace_back();
                 for (int32_t k = 0; k < events[i].n_logprobs; k++) {
-                    const pdl_logprob &entry = logprobs[static_cast<size_t>(events[i].logprobs_offset + k)];
+                    const pdl_logprob &entry =
+                        logprobs[static_cast<size_t>(events[i].logprobs_offset) +
+                                 static_cast<size_t>(k)];
                     likeliest[entry.token] = entry.logprob;
                 }
             } else if (events[i].kind == PDL_EVENT_END) {

@@ -1,5 +1,5 @@
 // The planner keeps its budget, serves short prompts first and starves nobody.
-#include "prefill_planner.h"
+#include "engine/prefill_planner.h"
 
 #include "check.h"
 
@@ -16,8 +16,9 @@ constexpr double prefill_token_ms = 3.0;
 constexpr double batch_ms = 15.0;
 
 int32_t total(const std::vector<PrefillShare> &shares) {
-    return std::accumulate(shares.begin(), shares.end(), 0,
-                           [](int32_t sum, const PrefillShare &share) { return sum + share.n_tokens; });
+    return std::accumulate(
+        shares.begin(), shares.end(), 0,
+        [](int32_t sum, const PrefillShare &share) { return sum + share.n_tokens; });
 }
 
 // A machine with a fixed cost per batch besides the cost per token.
@@ -59,7 +60,8 @@ void test_slow_decoding_leaves_prefill_its_share() {
 
 void test_prefill_alone_takes_more() {
     PrefillPlanner planner = settled(80);
-    CHECK(total(planner.plan(0, {{0, 4000, 4000, 0}})) > 4 * total(planner.plan(4, {{0, 4000, 4000, 0}})));
+    CHECK(total(planner.plan(0, {{0, 4000, 4000, 0}})) >
+          4 * total(planner.plan(4, {{0, 4000, 4000, 0}})));
 }
 
 void test_a_crowd_of_prompts_gets_more() {
@@ -70,16 +72,20 @@ void test_a_crowd_of_prompts_gets_more() {
         const int32_t n_tokens = total(planner.plan(4, crowd));
         planner.observe(4, n_tokens, step_ms(4, n_tokens));
     }
-    CHECK(is_about(total(planner.plan(4, crowd)) * prefill_token_ms, 2.5 * (1.2 * 40 - decode_step_ms)));
+    CHECK(is_about(total(planner.plan(4, crowd)) * prefill_token_ms,
+                   2.5 * (1.2 * 40 - decode_step_ms)));
 }
 
 void test_short_prompts_are_cut_less() {
     PrefillPlanner planner = settled(40);
     const int32_t n_usual = total(planner.plan(4, {{0, 4000, 4000, 0}}));
     const int32_t n_short = 2 * n_usual;
-    CHECK(total(planner.plan(4, {{1, n_short, n_short, 1}, {2, n_short, n_short, 2}})) == 2 * n_short); // at once
-    CHECK(total(planner.plan(4, {{0, n_short, 4000, 0}})) == n_usual); // the end of a long one
-    CHECK(is_about(total(planner.plan(4, {{0, 4000, 4000, 0}, {1, n_short, n_short, 1}})), n_usual));
+    const auto at_once = planner.plan(4, {{1, n_short, n_short, 1}, {2, n_short, n_short, 2}});
+    CHECK(total(at_once) == 2 * n_short);
+    const auto end_of_a_long_one = planner.plan(4, {{0, n_short, 4000, 0}});
+    CHECK(total(end_of_a_long_one) == n_usual);
+    CHECK(
+        is_about(total(planner.plan(4, {{0, 4000, 4000, 0}, {1, n_short, n_short, 1}})), n_usual));
 }
 
 void test_a_prompt_that_waits_alone_keeps_the_step_within_two_budgets() {

@@ -1,9 +1,9 @@
 // Our one-pass sampler against llama.cpp's own chain on the same logits and
 // seed. Takes a model file, for its vocabulary.
-#include "sampler.h"
+#include "sampling/sampler.h"
 
 #include "check.h"
-#include "errors.h"
+#include "platform/errors.h"
 
 #include <algorithm>
 #include <cmath>
@@ -51,8 +51,9 @@ pdl_sampling values(float temperature, int32_t top_k, float top_p, float min_p, 
 
 llama_sampler *make_chain(const pdl_sampling &sampling, int32_t n_vocab) {
     llama_sampler *chain = llama_sampler_chain_init(llama_sampler_chain_default_params());
-    llama_sampler_chain_add(chain, llama_sampler_init_penalties(n_vocab, sampling.penalty_last_n, sampling.penalty_repeat,
-                                                                sampling.penalty_frequency, sampling.penalty_presence));
+    llama_sampler_chain_add(chain, llama_sampler_init_penalties(
+                                       n_vocab, sampling.penalty_last_n, sampling.penalty_repeat,
+                                       sampling.penalty_frequency, sampling.penalty_presence));
     llama_sampler_chain_add(chain, llama_sampler_init_top_k(sampling.top_k));
     llama_sampler_chain_add(chain, llama_sampler_init_top_p(sampling.top_p, 1));
     llama_sampler_chain_add(chain, llama_sampler_init_min_p(sampling.min_p, 1));
@@ -63,6 +64,7 @@ llama_sampler *make_chain(const pdl_sampling &sampling, int32_t n_vocab) {
 
 llama_token sample_chain(llama_sampler *chain, const std::vector<float> &logits) {
     std::vector<llama_token_data> candidates;
+    candidates.reserve(logits.size());
     for (size_t i = 0; i < logits.size(); i++) {
         candidates.push_back({static_cast<llama_token>(i), logits[i], 0.0f});
     }
@@ -77,8 +79,9 @@ void test_it_chooses_what_the_chain_chooses(const llama_vocab *vocab) {
     const int32_t n_vocab = llama_vocab_n_tokens(vocab);
     std::mt19937 random(5);
     const std::vector<pdl_sampling> settings = {
-        values(0.8f, 40, 0.95f, 0.05f, 1), values(1.5f, 200, 0.99f, 0.0f, 2), values(1.0f, 80, 0.8f, 0.05f, 3),
-        values(0.7f, 1, 1.0f, 0.0f, 4),    values(1.2f, 0, 0.9f, 0.02f, 5),   values(0.9f, 5000, 0.95f, 0.0f, 6),
+        values(0.8f, 40, 0.95f, 0.05f, 1), values(1.5f, 200, 0.99f, 0.0f, 2),
+        values(1.0f, 80, 0.8f, 0.05f, 3),  values(0.7f, 1, 1.0f, 0.0f, 4),
+        values(1.2f, 0, 0.9f, 0.02f, 5),   values(0.9f, 5000, 0.95f, 0.0f, 6),
     };
     for (const auto &sampling : settings) {
         SamplerParams params;
